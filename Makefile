@@ -1,0 +1,65 @@
+# Every target that needs Python packages sets up .venv itself; nothing is installed elsewhere.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check format check-config clean
+
+#: list these targets
+help:
+	@awk '/^#: /{about=substr($$0,4)} /^[a-z.-]+:/{if(about){split($$1,t,":");printf "make %-13s %s\n",t[1],about} about=""}' $(MAKEFILE_LIST)
+
+#: show what a recorded session becomes, without any Langfuse
+demo: $(VENV)/.runtime
+	@$(BIN)/langfuse-bridge demo
+
+#: start the daemon with config/bridge.toml and the environment
+run: $(VENV)/.runtime
+	@exec $(BIN)/langfuse-bridge run
+
+#: print every setting and where it was set
+check-config: $(VENV)/.runtime
+	@$(BIN)/langfuse-bridge check-config
+
+#: check style, types and the tests
+test: check
+	$(BIN)/pytest
+
+#: check style and types only
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+#: bring the code into its format
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+#: set up .venv for working on the bridge
+.venv: $(VENV)/.dev
+
+#: remove .venv and everything that can be made again
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find bridge tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps, made anew whenever pyproject.toml changes: what the bridge needs to run (the demo is
+# there sooner), and what working on it needs besides.
+$(VENV)/.runtime: pyproject.toml | $(VENV)/bin/pip
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/pip
+	$(PIP) --editable '.[dev]'
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'langfuse-bridge needs Python 3.11 or newer as $(PYTHON); name another: make PYTHON=python3.12 …' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo '$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

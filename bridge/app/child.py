@@ -1,0 +1,59 @@
+"""What the receiver and the worker share: how a child starts, logs and stops.
+
+The parent writes the configuration as one line of JSON to the child's standard input and then
+nothing more. The end of that input means that the parent is gone, so a child never outlives it;
+a stop request is SIGTERM. SIGINT is the parent's to handle: a terminal sends it to all of us.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from bridge.config import Config
+from bridge.telemetry import logging
+
+log = structlog.get_logger(__name__)
+
+
+def main(role: str, serve: Callable[[Config, asyncio.Event], Awaitable[None]]) -> int:
+    """Run one child until it is asked to stop; returns its exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    config = Config.from_json(sys.stdin.readline())
+    logging.configure(config.log_level, config.log_format)
+    structlog.contextvars.bind_contextvars(process=role)
+    try:
+        asyncio.run(_until_stopped(config, serve))
+    except Exception:
+        log.exception("bridge.child_failed")
+        return 1
+    return 0
+
+
+async def _until_stopped(
+    config: Config, serve: Callable[[Config, asyncio.Event], Awaitable[None]]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(sys.stdin, _stop_at_end_of_input, stop)
+    await serve(config, stop)
+
+
+def _stop_at_end_of_input(stop: asyncio.Event) -> None:
+    if not sys.stdin.read():
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        stop.set()
+
+
+async def every(
+    interval_s: float, stop: asyncio.Event, work: Callable[[], Awaitable[None]]
+) -> None:
+    """Do ``work`` again and again, ``interval_s`` apart, until ``stop`` is set."""
+    while not stop.is_set():
+        await work()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), interval_s)

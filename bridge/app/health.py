@@ -1,0 +1,57 @@
+"""What ``GET /healthz`` says. Numbers are of records unless said otherwise."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from bridge import __version__
+from bridge.config import Config
+from bridge.errors import StoreError
+from bridge.model.delivery import LangfuseState
+from bridge.model.outcomes import Outcome
+from bridge.store.inbox import Inbox
+from bridge.store.reader import LedgerReader
+
+
+class Health:
+    """Reads both stores when asked; nothing is kept between two questions."""
+
+    def __init__(self, config: Config, inbox: Inbox, ledger: LedgerReader) -> None:
+        self._config = config
+        self._inbox = inbox
+        self._ledger = ledger
+        self._started_s = time.monotonic()
+
+    def report(self) -> Mapping[str, object]:
+        """The body of ``/healthz``.
+
+        ``accepted``, ``held``, ``quarantined`` and the numbers under ``outcomes`` count records:
+        accepted = held + the sum of outcomes. ``pending``, ``delivered`` and ``dead_lettered``
+        count observations.
+        """
+        own = {"version": __version__, "uptime_s": round(time.monotonic() - self._started_s, 1)}
+        try:
+            return {"status": "ok"} | own | self._numbers()
+        except StoreError as error:
+            return {"status": "degraded", "reason": str(error)} | own
+
+    def _numbers(self) -> dict[str, object]:
+        ledger = self._ledger.totals()
+        accepted = self._inbox.totals().accepted
+        last = ledger.last_delivery_ms
+        local = LangfuseState.OK if self._config.delivers else LangfuseState.LOCAL
+        return {
+            "accepted": accepted,
+            "held": accepted - sum(ledger.outcomes.values()),
+            "quarantined": ledger.outcomes[Outcome.QUARANTINED],
+            "outcomes": ledger.outcomes,
+            "pending": ledger.pending,
+            "delivered": ledger.delivered,
+            "dead_lettered": ledger.dead_lettered,
+            "last_delivery": _iso(last) if last else None,
+            "langfuse": ledger.langfuse or local,
+        }
+
+
+def _iso(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds")

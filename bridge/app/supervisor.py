@@ -1,0 +1,190 @@
+"""The process `langfuse-bridge run` starts: listens, and keeps two children alive.
+
+It binds the port itself and hands the socket on, so that a receiver that dies and comes back
+refuses no connection meanwhile. A child that ends without being asked is started again; the other
+one is not told, since the two share nothing but the files.
+
+The shutdown ladder, each rung bounded: receiver (stop listening, answer what is open) → worker
+(end the step and the request in flight) → out. A second stop request ends everything at once.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+
+import structlog
+
+from bridge import __version__
+from bridge.config import Config
+from bridge.errors import BridgeError
+
+RECEIVER_STOP_S = 4.5
+WORKER_STOP_S = 5.0
+"""Each a little above what the child itself allows; together below ten seconds."""
+
+MIN_RESTART_S = 0.2
+MAX_RESTART_S = 10.0
+STEADY_S = 30.0
+"""A child that lived so long has recovered: its next restart is prompt again."""
+
+BACKLOG = 1024
+
+log = structlog.get_logger(__name__)
+
+
+class Supervisor:
+    """Listener and children of one bridge. ``run`` returns when both children have ended.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._listening = listen(config.host, config.port)
+        self._stop = asyncio.Event()
+        self.port: int = self._listening.getsockname()[1]
+        self._receiver = Child("receiver", config, self._listening)
+        self._worker = Child("worker", config)
+
+    async def run(self) -> None:
+        """Keep both children alive until ``stop``, then take them down in order."""
+        _tell_started(self._config, self.port)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receiver.keep_alive())
+            tasks.create_task(self._worker.keep_alive())
+            await self._stop.wait()
+            log.info("bridge.stopping")
+            await self._receiver.stop(RECEIVER_STOP_S)
+            await self._worker.stop(WORKER_STOP_S)
+        self._listening.close()
+        log.info("bridge.stopped")
+
+    def stop(self) -> None:
+        """Ask for a stop; the second time at once."""
+        if self._stop.is_set():
+            self._receiver.kill()
+            self._worker.kill()
+        self._stop.set()
+
+
+class Child:
+    """One child process, started again whenever it ends without being asked."""
+
+    def __init__(self, role: str, config: Config, listening: socket.socket | None = None) -> None:
+        self._role = role
+        self._line = config.to_json(reveal_secrets=True).encode() + b"\n"
+        self._listening = listening
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+
+    async def keep_alive(self) -> None:
+        """Start it, wait for its end, start it again; returns once it was stopped."""
+        pause_s = MIN_RESTART_S
+        while not self._stopping.is_set():
+            started_s = time.monotonic()
+            code = await self._run_once()
+            if self._stopping.is_set():
+                return
+            lived_s = time.monotonic() - started_s
+            pause_s = MIN_RESTART_S if lived_s > STEADY_S else min(pause_s * 2, MAX_RESTART_S)
+            log.error("bridge.child_restarted", child=self._role, code=code, after_s=pause_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+
+    async def stop(self, within_s: float) -> None:
+        """Ask it to end, and make it end after ``within_s``."""
+        self._stopping.set()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), within_s)
+        except TimeoutError:
+            log.warning("bridge.child_killed", child=self._role, after_s=within_s)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once. What it had answered or committed is on disk."""
+        self._stopping.set()
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _run_once(self) -> int:
+        descriptors = (self._listening.fileno(),) if self._listening else ()
+        process = self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"bridge.app.{self._role}",
+            *map(str, descriptors),
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=descriptors,
+        )
+        if process.stdin is None:
+            raise RuntimeError("the child was started without a pipe")
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(self._line)
+            await process.stdin.drain()
+        return await process.wait()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        BridgeError: The address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise BridgeError(
+            f"cannot listen on {host} port {port}: {error.strerror or error}. "
+            "Stop what listens there, or set another with BRIDGE_PORT or --port."
+        ) from error
+
+
+def run(config: Config) -> int:
+    """The daemon: returns when it was asked to stop."""
+    try:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BridgeError(
+            f"cannot use the folder {config.data_dir}: {error.strerror}. "
+            "Set another with BRIDGE_DATA_DIR or --data-dir."
+        ) from error
+    return asyncio.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    supervisor = Supervisor(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    await supervisor.run()
+    return 0
+
+
+def _tell_started(config: Config, port: int) -> None:
+    """One line with all that is in force; secrets are masked."""
+    log.info(
+        "bridge.started",
+        version=__version__,
+        endpoint=f"http://{config.host}:{port}",
+        langfuse=config.langfuse_base_url
+        if config.delivers
+        else "none: no keys, traces are kept locally",
+        data_dir=str(config.data_dir),
+        content=config.content.value,
+        tags=",".join(tag.key for tag in config.tags),
+        settle_s=config.settle_s,
+        quiet_s=config.quiet_s,
+        idle_s=config.idle_s,
+        retention_days=config.retention_days,
+    )

@@ -1,0 +1,151 @@
+"""The worker process: assembles what is in the inbox, delivers what is in the ledger.
+
+The ledger has one writing thread; the assembler runs on it, and so do the deliverer's marks. The
+event loop only waits for Langfuse and for time.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+
+from bridge.app import child
+from bridge.app.assembler import Assembler
+from bridge.clock import SystemClock
+from bridge.config import Config
+from bridge.errors import StoreError
+from bridge.langfuse.client import LangfuseTarget, connect
+from bridge.langfuse.deliver import Deliverer
+from bridge.model.delivery import LangfuseState, PendingSpan
+from bridge.store.inbox_reader import InboxReader
+from bridge.store.ledger import Ledger
+
+POLL_S = 0.05
+"""How often an inbox that was read to its end is looked at: a query of microseconds."""
+RETRY_S = 1.0
+PRUNE_S = 60.0
+STOP_GRACE_S = 4.0
+"""For the request in flight at a stop; with the receiver's share it stays below ten seconds."""
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class LedgerThread:
+    """The one thread that writes the ledger, as seen from the event loop."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of ``work``, done on the ledger's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
+        """Pending spans, oldest first."""
+        return await self._patiently(lambda: self._ledger.claim(max_bytes, max_spans))
+
+    async def delivered(self, positions: Sequence[int], at_ms: int) -> None:
+        """Langfuse has these."""
+        await self._patiently(lambda: self._ledger.delivered(positions, at_ms))
+
+    async def rejected(self, position: int, reason: str, at_ms: int) -> None:
+        """Langfuse will never take this one."""
+        await self._patiently(lambda: self._ledger.rejected(position, reason, at_ms))
+
+    async def note(self, state: LangfuseState, reason: str) -> None:  # noqa: ARG002 - for the log
+        """What is known of Langfuse."""
+        await self._patiently(lambda: self._ledger.note(state))
+
+    async def close(self) -> None:
+        """Let what is running end, and close the file."""
+        await self.run(self._ledger.close)
+        self._thread.shutdown()
+
+    async def _patiently(self, work: Callable[[], T]) -> T:
+        """Until it succeeds: a mark that is forgotten would be a span sent twice."""
+        while True:
+            try:
+                return await self.run(work)
+            except StoreError as error:
+                log.warning("ledger.unavailable", reason=str(error))
+                await asyncio.sleep(RETRY_S)
+
+
+async def work(config: Config, stop: asyncio.Event) -> None:
+    """Assemble and deliver until ``stop``; live turns stay in the ledger."""
+    ledger = Ledger(config.ledger_path)
+    inbox = InboxReader(config.data_dir / "inbox.db")
+    thread = LedgerThread(ledger)
+    assembler = Assembler(config, inbox, ledger)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_assemble(assembler, thread, stop), name="assemble")
+            tasks.create_task(_deliver(config, thread, stop), name="deliver")
+            tasks.create_task(
+                child.every(PRUNE_S, stop, lambda: _prune(config, ledger, thread)), name="prune"
+            )
+    finally:
+        await thread.close()
+        inbox.close()
+
+
+async def _assemble(assembler: Assembler, thread: LedgerThread, stop: asyncio.Event) -> None:
+    clock = SystemClock()
+
+    async def step() -> None:
+        try:
+            while await thread.run(lambda: assembler.step(clock.now_ms())) and not stop.is_set():
+                pass
+        except StoreError as error:
+            log.warning("assemble.store_unavailable", reason=str(error))
+            await asyncio.sleep(RETRY_S)
+        except Exception:
+            log.exception("assemble.step_failed")
+            await _isolate(assembler, thread, clock)
+
+    await child.every(POLL_S, stop, step)
+
+
+async def _isolate(assembler: Assembler, thread: LedgerThread, clock: SystemClock) -> None:
+    """A bug of ours must not stop the others' records."""
+    try:
+        await thread.run(lambda: assembler.isolate(clock.now_ms()))
+    except Exception:
+        log.exception("assemble.isolation_failed")
+        await asyncio.sleep(RETRY_S)
+
+
+async def _deliver(config: Config, thread: LedgerThread, stop: asyncio.Event) -> None:
+    if config.langfuse_public_key is None or config.langfuse_secret_key is None:
+        await thread.note(LangfuseState.LOCAL, "no keys")
+        return
+    target = LangfuseTarget(
+        base_url=config.langfuse_base_url,
+        public_key=config.langfuse_public_key,
+        secret_key=config.langfuse_secret_key.get_secret_value(),
+    )
+    async with connect(target) as client:
+        await Deliverer(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S).run(stop)
+
+
+async def _prune(config: Config, ledger: Ledger, thread: LedgerThread) -> None:
+    """Retention, in small steps between which others get their turn."""
+    before_ms = SystemClock().now_ms() - config.retention_ms
+
+    def step() -> int:
+        return ledger.prune(before_ms, pending_too=not config.delivers)
+
+    try:
+        while await thread.run(step):
+            pass
+    except StoreError as error:
+        log.warning("ledger.pruning_failed", reason=str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(child.main("worker", work))

@@ -1,0 +1,57 @@
+"""The command ``langfuse-bridge``: arguments in, exit code out.
+
+``arguments`` what can be written on the command line
+``commands``  one function for each command
+``printing``  a terminal, a pipe or JSON
+
+0 is done, 1 is a command that failed, 2 is wrong usage or configuration. What the commands do
+lives in ``app`` and ``store``, how it looks in ``terminal``.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from bridge.cli.arguments import PROG, make_parser
+from bridge.cli.printing import FAILED, USAGE, fail, tell
+from bridge.errors import BridgeError, ConfigError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; wrong usage ends in ``SystemExit(2)``."""
+    _write_anything(sys.stdout, sys.stderr)
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help(sys.stderr)
+        return USAGE
+    # Only now: rich and pydantic would make --help and wrong usage wait.
+    from bridge.cli.commands import COMMANDS  # noqa: PLC0415
+
+    try:
+        return COMMANDS[args.command](args)
+    except ConfigError as error:
+        return _refuse(error)
+    except BridgeError as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("interrupted")
+    except BrokenPipeError:
+        # The reader is gone (`| head`); what Python would still flush at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _write_anything(*streams: object) -> None:
+    """What the terminal's encoding lacks is escaped instead of ending the command."""
+    for stream in streams:
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _refuse(error: ConfigError) -> int:
+    for problem in error.problems:
+        tell(f"{PROG}: {problem}")
+    tell(f"{PROG}: correct the above; `{PROG} check-config --example` shows every setting")
+    return USAGE

@@ -1,0 +1,91 @@
+"""What can be written on the command line. Light imports only: ``--help`` is there at once."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+from bridge import __version__
+
+PROG = "langfuse-bridge"
+DEFAULT_LIMIT = 50
+OPTIONS = {
+    "host": "address to listen on",
+    "port": "port to listen on",
+    "data_dir": "folder of what is kept",
+    "log_level": "debug, info, warning or error",
+    "log_format": "auto, console or json",
+    "langfuse_base_url": "where Langfuse is",
+}
+"""The settings that are options too. Their values are checked with all others, not here."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser; ``args.command`` is the command's name, or None."""
+    parser = argparse.ArgumentParser(
+        prog=PROG, description="Turns the OpenTelemetry of coding agents into Langfuse traces."
+    )
+    parser.add_argument("--version", action="version", version=f"{PROG} {__version__}")
+    parser.add_argument("--config", metavar="FILE", help="settings (default: config/bridge.toml)")
+    commands = _Commands(parser)
+    commands.add("run", "receive, assemble and deliver, until stopped", OPTIONS)
+    _add_reading(commands)
+    _add_send(commands.add("send", "post recorded export requests to an endpoint"))
+    check = commands.add("check-config", "print every setting and where it was set", OPTIONS)
+    check.add_argument("--example", action="store_true", help="print an example file instead")
+    _add_json(check)
+    return parser
+
+
+class _Commands:
+    """Adds commands to a parser."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+    def add(self, name: str, about: str, options: Iterable[str] = ()) -> argparse.ArgumentParser:
+        parser = self._parsers.add_parser(name, help=about, description=about)
+        # SUPPRESS: left out behind the command, it must not undo a --config in front of it.
+        parser.add_argument("--config", metavar="FILE", default=argparse.SUPPRESS, help="settings")
+        for option in options:
+            parser.add_argument(f"--{option.replace('_', '-')}", help=OPTIONS[option])
+        return parser
+
+
+def _add_reading(commands: _Commands) -> None:
+    demo = commands.add("demo", "show what a recorded session becomes")
+    demo.add_argument("--keep", metavar="DIR", type=Path, help="keep what was assembled in DIR")
+    sessions = commands.add("sessions", "list the sessions that are kept", ["data_dir"])
+    about = f"newest N (default: {DEFAULT_LIMIT})"
+    sessions.add_argument("--limit", metavar="N", type=_count, default=DEFAULT_LIMIT, help=about)
+    show = commands.add("show", "show traces as trees", ["data_dir"])
+    show.add_argument("what", metavar="SESSION|TRACE", help="an id or its beginning")
+    for parser in (demo, sessions, show):
+        _add_json(parser)
+    for parser in (demo, show):
+        parser.add_argument("--all", action="store_true", help="debug observations too")
+
+
+def _add_send(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="capture, or its files")
+    parser.add_argument("--endpoint", metavar="URL", help="where to (default: this bridge)")
+    parser.add_argument(
+        "--header", metavar="K=V", action="append", type=_header, default=[], help="sent along"
+    )
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("should be a number, at least 1")
+    return int(text)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals or not text.isprintable() or not text.isascii():
+        raise argparse.ArgumentTypeError("should be NAME=VALUE in plain letters")
+    return name.strip(), value.strip()

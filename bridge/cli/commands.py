@@ -1,0 +1,187 @@
+"""One function for each command: parsed arguments in, exit code out.
+
+Failures that are the bridge's own (``BridgeError``) and wrong configuration pass through to
+``main``, which words them.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+import structlog
+
+from bridge.cli.arguments import OPTIONS, PROG
+from bridge.cli.printing import (
+    FAILED,
+    OK,
+    USAGE,
+    console,
+    fail,
+    on_terminal,
+    print_json,
+    print_lines,
+    tell,
+)
+from bridge.config import Config, LoadedConfig, example_file, load
+from bridge.errors import BridgeError, ConfigError
+from bridge.langfuse.wire import decode_span
+from bridge.model.views import TraceView
+from bridge.store.reader import LedgerReader
+from bridge.telemetry import logging
+from bridge.terminal import captures, choice, progress, records, sending, sessions, settings, traces
+
+log = structlog.get_logger(__name__)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The daemon, until it is asked to stop."""
+    loaded = _read_sources(args)
+    logging.configure(loaded.config.log_level, loaded.config.log_format)
+    for warning in loaded.warnings:
+        log.warning("config.variable_ignored", reason=warning)
+    from bridge import app  # noqa: PLC0415  servers and clients that reading commands do without
+
+    return app.run(loaded.config)
+
+
+def demo(args: argparse.Namespace) -> int:
+    """A recorded session through a bridge of its own, without Langfuse."""
+    from bridge import app  # noqa: PLC0415  as above
+
+    overrides: Mapping[str, object] = {} if args.keep is None else {"data_dir": str(args.keep)}
+    found = app.demo(overrides)
+    _print_traces(found, args)
+    return OK if found else fail("nothing came out of the recorded session")
+
+
+def list_sessions(args: argparse.Namespace) -> int:
+    """The table of sessions, newest first."""
+    # One more than asked for tells whether there are more.
+    with _ledger(_load(args).config) as ledger:
+        found = ledger.sessions(args.limit + 1)
+    shown = found[: args.limit]
+    if args.json:
+        print_json([records.session_record(each) for each in shown])
+    elif on_terminal():
+        console().print(sessions.sessions_table(shown))
+    else:
+        print_lines(sessions.sessions_lines(shown))
+    if len(found) > len(shown):
+        tell(f"only the newest {len(shown)} are listed; --limit N lists more")
+    return OK
+
+
+def show(args: argparse.Namespace) -> int:
+    """The traces of one session, or one trace."""
+    with _ledger(_load(args).config) as ledger:
+        chosen = choice.choose(ledger.find(args.what), args.what)
+    if isinstance(chosen, choice.NotChosen):
+        return fail(chosen.advice)
+    _print_traces(chosen.traces, args)
+    return OK
+
+
+def send(args: argparse.Namespace) -> int:
+    """Recorded export requests to an endpoint."""
+    try:
+        requests = captures.find(args.paths)
+        to = sending.endpoint(args.endpoint or _own_endpoint(_load(args).config))
+    except (captures.CaptureError, sending.EndpointError) as error:
+        fail(str(error))
+        return USAGE
+    results = _send_showing(requests, to, args)
+    summary = sending.summarize(results, len(requests))
+    if args.json:
+        print_json(progress.summary_record(summary, results))
+    else:
+        tell(progress.summary_line(summary))
+    return OK if summary.complete else FAILED
+
+
+def check_config(args: argparse.Namespace) -> int:
+    """Every setting and where it was set, or an example file."""
+    if args.example:
+        print_lines(example_file().splitlines())
+        return OK
+    try:
+        loaded = _load(args)
+    except ConfigError as error:
+        if args.json:
+            print_json({"problems": error.problems})
+        raise
+    _print_settings(loaded, args)
+    return OK
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "demo": demo,
+    "sessions": list_sessions,
+    "show": show,
+    "send": send,
+    "check-config": check_config,
+}
+
+
+def _load(args: argparse.Namespace) -> LoadedConfig:
+    """The configuration of this command; its warnings are told at once."""
+    loaded = _read_sources(args)
+    for warning in loaded.warnings:
+        tell(f"warning: {warning}")
+    return loaded
+
+
+def _read_sources(args: argparse.Namespace) -> LoadedConfig:
+    options = {name: getattr(args, name, None) for name in ("config", *OPTIONS)}
+    return load(options, os.environ, Path.cwd())
+
+
+def _ledger(config: Config) -> AbstractContextManager[LedgerReader]:
+    if not config.ledger_path.exists():
+        advice = f"nothing is kept in {config.data_dir} yet; start the bridge with `{PROG} run`"
+        raise BridgeError(advice)
+    return closing(LedgerReader(config.ledger_path, decode_span))
+
+
+def _own_endpoint(config: Config) -> str:
+    # 0.0.0.0 and :: are addresses to listen on, not to post to.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
+
+
+def _send_showing(
+    requests: list[captures.CapturedRequest], to: sending.Endpoint, args: argparse.Namespace
+) -> list[sending.Sent]:
+    headers = dict(args.header)
+    if args.json:
+        return sending.send(requests, to, headers)
+    if on_terminal():
+        with progress.progress_bar(console(), len(requests)) as advance:
+            return sending.send(requests, to, headers, on_sent=advance)
+    return sending.send(requests, to, headers, on_sent=_print_sent)
+
+
+def _print_sent(sent: sending.Sent) -> None:
+    print_lines([progress.sent_line(sent)])
+
+
+def _print_traces(found: Sequence[TraceView], args: argparse.Namespace) -> None:
+    if args.json:
+        print_json([records.trace_record(view) for view in found])
+    elif on_terminal():
+        for view in found:
+            console().print(traces.trace_tree(view, show_debug=args.all))
+    else:
+        for view in found:
+            print_lines(traces.trace_lines(view, show_debug=args.all))
+
+
+def _print_settings(loaded: LoadedConfig, args: argparse.Namespace) -> None:
+    if args.json:
+        print_json(settings.settings_record(loaded))
+    elif on_terminal():
+        console().print(settings.settings_table(loaded))
+    else:
+        print_lines(settings.settings_lines(loaded))

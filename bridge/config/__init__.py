@@ -1,0 +1,26 @@
+"""What the user sets: every setting with its default, meaning and unit, and where it was set.
+
+``settings``  the fields, and what values are right (:class:`Config`)
+``loading``   defaults < file < environment < options, all problems at once (:func:`load`)
+``documents`` the example file and the README's table, written from the fields
+
+What only code sets is an argument and has no place here.
+"""
+
+from bridge.config.documents import example_file, settings_table, written_tag
+from bridge.config.loading import LoadedConfig, load
+from bridge.config.settings import MASK, Config, Content, LogFormat, LogLevel, Tag
+
+__all__ = [
+    "MASK",
+    "Config",
+    "Content",
+    "LoadedConfig",
+    "LogFormat",
+    "LogLevel",
+    "Tag",
+    "example_file",
+    "load",
+    "settings_table",
+    "written_tag",
+]

@@ -1,0 +1,151 @@
+"""Which sub-agent a part belongs to, and which tool call started a sub-agent.
+
+Records of 2.1.330 name the agent. From 2.1.156 on, with tracing on, an agent's records share the
+span of the call that started it. Older ones (2.1.126 to 2.1.155, or without tracing up to 2.1.307)
+only say that some sub-agent asked: then the spawning call is found by time, and where parallel
+calls leave a choice, their work is shown under one agent that names them all, rather than guessed.
+Before 2.1.126 records do not tell a sub-agent's work from the main thread's, so there it stays with
+the root.
+"""
+
+from bridge.correlate.turns import AgentState, LiveTurn, SpawnCall, start_ms
+from bridge.model.events import AgentCompleted, AnyEvent, ModelAnswer, Purpose, ToolResult
+from bridge.model.parts import Totals
+
+_UNNAMED_TYPES = frozenset({"custom", "default"})
+"""What the client writes in place of a type it does not tell."""
+
+
+def owner_of(turn: LiveTurn, event: AnyEvent) -> str | None:
+    """The key of the sub-agent an event belongs to; None for the main thread."""
+    if event.agent_id:
+        return event.agent_id
+    if event.otel_span_id in turn.agent_spans:
+        return f"span:{event.otel_span_id}"
+    if getattr(event, "purpose", None) is Purpose.AGENT:
+        return _by_time(turn, event)
+    if isinstance(event, ToolResult) and event.spawns is None and _inside_agent(turn, event):
+        return _by_time(turn, event)
+    return None
+
+
+def place(turn: LiveTurn, owner: str, event: AnyEvent, touched_ms: int) -> None:
+    """Count a settled event in with its sub-agent."""
+    began = start_ms(event)
+    agent = turn.agents.get(owner)
+    if agent is None:
+        agent = turn.agents[owner] = AgentState(
+            first_ms=began, last_ms=event.time_ms, totals=Totals(), touched_ms=touched_ms
+        )
+        if owner.startswith("call:"):
+            agent.calls = tuple(owner.removeprefix("call:").split("|"))
+    agent.first_ms = min(agent.first_ms, began)
+    agent.last_ms = max(agent.last_ms, event.time_ms)
+    agent.touched_ms = max(agent.touched_ms, touched_ms)
+    agent.owner = agent.owner or event.parent_agent_id
+    agent.totals.add(event)
+    _note_type(agent, event)
+    if isinstance(event, AgentCompleted):
+        agent.completed = event
+    if isinstance(event, ModelAnswer) and (
+        agent.answer is None or agent.answer.order < event.order
+    ):
+        agent.answer = event
+
+
+def completed_owner(turn: LiveTurn, event: AnyEvent) -> str:
+    """The key of the agent that a completion without an agent id tells of."""
+    owner = owner_of(turn, event)
+    if owner is not None:
+        return owner
+    began, ended = start_ms(event), event.time_ms
+    call = _nearest(turn, began, ended, event.agent_type, None)
+    return f"call:{call}" if call else _typed(event)
+
+
+def match_call(turn: LiveTurn, key: str, agent: AgentState) -> str | None:
+    """The call that started an agent, found by time and type; remembered once found."""
+    if not agent.calls:
+        began, ended = agent.first_ms, None
+        if agent.completed:
+            began, ended = start_ms(agent.completed), agent.completed.time_ms
+            ended = None if agent.completed.is_async else ended
+        known_owner = None if key.startswith(("span:", "type:")) else (agent.owner,)
+        found = _nearest(turn, began, ended, agent.type, known_owner)
+        if found:
+            agent.calls = (found,)
+            turn.calls[found].taken_by = key
+    if len(agent.calls) != 1:
+        return None
+    call = turn.calls.get(agent.calls[0])
+    if call and call.owner != key:
+        agent.owner = agent.owner or call.owner
+    return agent.calls[0]
+
+
+def calls_ended(turn: LiveTurn, agent: AgentState) -> bool:
+    """Whether every call the agent may belong to is known and has come back."""
+    calls = [turn.calls.get(call) for call in agent.calls]
+    return bool(calls) and all(call and call.end_ms is not None for call in calls)
+
+
+def _note_type(agent: AgentState, event: AnyEvent) -> None:
+    if event.agent_type and (agent.type is None or agent.type in _UNNAMED_TYPES):
+        agent.type = event.agent_type
+
+
+def _by_time(turn: LiveTurn, event: AnyEvent) -> str:
+    """The agent of the one call that was running then; of all of them if there were several."""
+    began = start_ms(event)
+    running = sorted(
+        key
+        for key, call in turn.calls.items()
+        if call.start_ms <= event.time_ms
+        and (call.end_ms is None or call.end_ms >= began)
+        and _same_type(call.type, event.agent_type)
+    )
+    return f"call:{'|'.join(running)}" if running else _typed(event)
+
+
+def _typed(event: AnyEvent) -> str:
+    return f"type:{event.agent_type or ''}"
+
+
+def _inside_agent(turn: LiveTurn, result: ToolResult) -> bool:
+    """Whether a tool without agent id ran for a sub-agent: after a running one began to ask."""
+    began = start_ms(result)
+    return any(
+        call.start_ms <= began
+        and (call.end_ms is None or call.end_ms >= result.time_ms)
+        and any(call.start_ms <= asked <= began for asked in turn.unidentified_ms)
+        for call in turn.calls.values()
+    )
+
+
+def _nearest(
+    turn: LiveTurn,
+    began_ms: int,
+    ended_ms: int | None,
+    agent_type: str | None,
+    owner: tuple[str | None] | None,
+) -> str | None:
+    """The free call whose times fit best; ``owner`` None means that any may have called."""
+    free = [
+        (_distance(call, began_ms, ended_ms), key)
+        for key, call in turn.calls.items()
+        if call.taken_by is None
+        and _same_type(call.type, agent_type)
+        and (owner is None or call.owner == owner[0])
+    ]
+    return min(free)[1] if free else None
+
+
+def _distance(call: SpawnCall, began_ms: int, ended_ms: int | None) -> int:
+    distance = abs(began_ms - call.start_ms)
+    if ended_ms is not None and call.end_ms is not None:
+        distance += abs(ended_ms - call.end_ms)
+    return distance
+
+
+def _same_type(called: str | None, agent: str | None) -> bool:
+    return not called or not agent or agent in _UNNAMED_TYPES or called == agent

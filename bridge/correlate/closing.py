@@ -1,0 +1,62 @@
+"""When a turn's root is made, and why.
+
+No record says that a turn has ended, so it is inferred, and the reason is kept with the root. The
+root is sent once; what arrives afterwards hangs below it by id.
+"""
+
+import msgspec
+
+from bridge.correlate.turns import LiveTurn, has_open_tool
+from bridge.model.parts import ClosedBy
+
+
+class Patience(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait for what; the settings ``settle_s``, ``quiet_s`` and ``idle_s``."""
+
+    settle_ms: int
+    quiet_ms: int
+    idle_ms: int
+
+
+def has_passed(wait_ms: int, *, since_ms: int, now_ms: int) -> bool:
+    """Whether ``wait_ms`` went by. A clock set back counts as passed, not as a wait without end."""
+    return not since_ms <= now_ms < since_ms + wait_ms
+
+
+def closed_by(
+    turn: LiveTurn, patience: Patience, *, prompted_again: bool, now_ms: int
+) -> ClosedBy | None:
+    """Why the turn's root is due now; None when it is not.
+
+    Args:
+        turn: A turn whose root has not been made.
+        patience: How long to wait.
+        prompted_again: Whether its session went on to another prompt.
+        now_ms: Our clock.
+    """
+    for reason, due_ms in deadlines(turn, patience, prompted_again=prompted_again):
+        if has_passed(due_ms - turn.touched_ms, since_ms=turn.touched_ms, now_ms=now_ms):
+            return reason
+    return None
+
+
+def deadlines(
+    turn: LiveTurn, patience: Patience, *, prompted_again: bool
+) -> list[tuple[ClosedBy, int]]:
+    """When the root will be due for which reason if nothing more arrives, soonest first."""
+    working = has_open_tool(turn)
+    ends = [(ClosedBy.IDLE, turn.touched_ms + patience.idle_ms)]
+    if not working and looks_finished(turn):
+        quiet_ms = max(patience.quiet_ms, patience.settle_ms)
+        ends.append((ClosedBy.QUIET, turn.touched_ms + quiet_ms))
+    if prompted_again:
+        wait_ms = patience.quiet_ms if working else patience.settle_ms
+        ends.append((ClosedBy.NEXT_PROMPT, turn.touched_ms + wait_ms))
+    return sorted(ends, key=lambda end: end[1])
+
+
+def looks_finished(turn: LiveTurn) -> bool:
+    """Whether the main thread's latest work is one that a turn can end with."""
+    if turn.last_main is None:
+        return turn.prompt is not None and turn.prompt.built_in
+    return turn.last_main_finishes

@@ -1,0 +1,9 @@
+"""Bytes → records.
+
+``otlp``         the two encodings of an export request, read alike
+``attributes``   lenient reading of attribute values
+``claude_code``  Claude Code's names → our events: the one folder that knows them
+``content``      what text may go further than the decode step
+
+Another coding agent is one more folder beside ``claude_code``, chosen by scope name in ``records``.
+"""

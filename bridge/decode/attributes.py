@@ -1,0 +1,108 @@
+"""Lenient reading of attribute values.
+
+Up to Claude Code 2.1.110 every number of an event is a string, later ones mix strings, ints and
+doubles; a value that cannot be read is treated as absent, never as an error.
+"""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from bridge.model.observations import PICO_PER_USD, MetadataValue
+
+Value = object
+"""A decoded AnyValue: str, bool, int, float, bytes, list, dict or None."""
+
+Attributes = Mapping[str, Value]
+
+MAX_COUNT = 2**53 - 1
+"""Langfuse reads numbers as JavaScript does; a larger count would be shown as another number."""
+
+_CENTRAL_DECIMALS = Decimal(1).scaleb(-12)
+
+
+def text(value: Value) -> str | None:
+    """A non-empty string; numbers and booleans are written as JSON writes them."""
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else None
+
+
+def boolean(value: Value) -> bool | None:
+    """True or False, also from the strings the client sends."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def count(value: Value) -> int | None:
+    """A whole number from 0 to 2^53 - 1, from an int, a double or a string."""
+    number = _decimal(value)
+    if number is None or number < 0:
+        return None
+    return min(int(number), MAX_COUNT)
+
+
+def picousd(usd: Value) -> int | None:
+    """US dollars → picodollars, rounded to 12 decimals (doubles carry noise beyond)."""
+    number = _decimal(usd)
+    if number is None or not 0 <= number < MAX_COUNT // PICO_PER_USD * 1000:
+        return None
+    return int(number.quantize(_CENTRAL_DECIMALS).scaleb(12))
+
+
+def picousd_from_micros(micros: Value) -> int | None:
+    """Micro-dollars, a whole number → picodollars."""
+    number = count(micros)
+    return None if number is None else number * 1_000_000
+
+
+def shown(value: Value) -> MetadataValue | None:
+    """The value as metadata: scalars as they are, lists of scalars, anything else dropped."""
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= MAX_COUNT else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list):
+        items = (shown(item) for item in value)
+        return [item for item in items if isinstance(item, str | int | float | bool)]
+    return None
+
+
+def json_object(value: object) -> dict[str, Any]:
+    """A JSON object in a string; an empty one for anything else."""
+    if not isinstance(value, str):
+        return {}
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def first(attributes: Attributes, *names: str) -> object:
+    """The first attribute of these that is present."""
+    return next((attributes[name] for name in names if attributes.get(name) is not None), None)
+
+
+def shown_without(attributes: Attributes, hidden: frozenset[str]) -> dict[str, MetadataValue]:
+    """All attributes as metadata, but for the hidden ones."""
+    values = {key: shown(value) for key, value in attributes.items() if key not in hidden}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _decimal(value: Value) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(value.strip()) if isinstance(value, str) else Decimal(repr(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None

@@ -1,0 +1,334 @@
+"""Claude Code's log records → our events.
+
+Where a name or a type changed between versions, both are read. An event of a name not listed here
+becomes a ``PointEvent`` with all its attributes.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+
+from bridge.decode.attributes import (
+    Attributes,
+    boolean,
+    count,
+    first,
+    json_object,
+    picousd,
+    picousd_from_micros,
+    shown_without,
+    text,
+)
+from bridge.decode.claude_code.names import (
+    ENVELOPE,
+    KEY_ATTRIBUTES,
+    PLACEHOLDERS,
+    POINT_LEVELS,
+    POINT_TEXT,
+    PREFIX,
+    REQUEST_FIELDS,
+    SCOPE_PREFIX,
+    SPAWNING_TOOLS,
+    SYNTHETIC_PROMPT,
+    TOOL_FIELDS,
+    USAGE_KEYS,
+)
+from bridge.decode.otlp import RawLog
+from bridge.model.events import (
+    AgentCompleted,
+    AnyEvent,
+    ModelAnswer,
+    ModelFailure,
+    ModelRequest,
+    PointEvent,
+    Purpose,
+    RawBody,
+    ToolDecision,
+    ToolResult,
+    UserPrompt,
+)
+from bridge.model.observations import Level
+
+
+def recognises(raw: RawLog) -> bool:
+    """Whether the log record is Claude Code's."""
+    return raw.scope_name.startswith(SCOPE_PREFIX)
+
+
+def event_name(raw: RawLog) -> str:
+    """The event's name without prefix; ``unnamed`` when the record has none."""
+    name = text(raw.attributes.get("event.name")) or raw.body or raw.event_name
+    return name.removeprefix(PREFIX) or "unnamed"
+
+
+def decode(raw: RawLog, *, time_ms: int, hidden: frozenset[str], repeat: int) -> AnyEvent:
+    """One log record → one event.
+
+    Args:
+        raw: A record that ``recognises`` accepts.
+        time_ms: When it happened, Unix milliseconds.
+        hidden: Attributes not to show as metadata, because the trace tells them.
+        repeat: How many records before it in the same request are exactly like it.
+    """
+    name = event_name(raw)
+    header = _header(raw, name, time_ms, repeat)
+    build = _BUILDERS.get(name, _point)
+    return build(_Log(name, raw.attributes, header, hidden | ENVELOPE))
+
+
+def record_key(raw: RawLog, name: str, repeat: int) -> bytes:
+    """Eight bytes that are the same for the same record in any request and encoding.
+
+    With a sequence number the record is known by session, time, name and number. Clients before
+    2.1.20 have none, so there the attributes count too, and twins inside one request are told
+    apart by ``repeat``.
+    """
+    attributes = raw.attributes
+    parts: list[Any] = [text(attributes.get(key)) for key in KEY_ATTRIBUTES]
+    parts += [raw.time_unix_ns, name]
+    if attributes.get("event.sequence") is None:
+        parts += [sorted((key, str(value)) for key, value in attributes.items()), repeat]
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=8).digest()
+
+
+class _Log(NamedTuple):
+    """A record on its way to becoming an event: what all builders are given."""
+
+    name: str
+    attributes: Attributes
+    header: dict[str, Any]
+    hidden: frozenset[str]
+
+
+def _header(raw: RawLog, name: str, time_ms: int, repeat: int) -> dict[str, Any]:
+    attributes = raw.attributes
+    session_id = text(attributes.get("session.id"))
+    return {
+        "key": record_key(raw, name, repeat),
+        "session_id": session_id,
+        "conversation": session_id or _installation(raw),
+        "prompt_id": text(attributes.get("prompt.id")),
+        "time_ms": time_ms,
+        "sequence": count(attributes.get("event.sequence")),
+        "agent_id": text(attributes.get("agent_id")),
+        "parent_agent_id": text(attributes.get("parent_agent_id")),
+        "agent_type": text(attributes.get("agent.name")) or _agent_type(attributes),
+        "otel_trace_id": raw.trace_id,
+        "otel_span_id": raw.span_id,
+    }
+
+
+def _installation(raw: RawLog) -> str:
+    """What stands for the session when the client keeps ``session.id`` to itself."""
+    user = text(raw.attributes.get("user.id")) or text(raw.resource.get("user.id"))
+    return f"user:{user or text(raw.resource.get('service.name')) or 'unknown'}"
+
+
+def _agent_type(attributes: Attributes) -> str | None:
+    """``agent:builtin:general-purpose`` → ``general-purpose``; None outside sub-agents."""
+    source = text(attributes.get("query_source")) or ""
+    return source.rsplit(":", 1)[-1] if source.startswith("agent:") else None
+
+
+def _purpose(attributes: Attributes) -> Purpose:
+    source = text(attributes.get("query_source"))
+    if source is None:
+        return Purpose.UNKNOWN
+    if source == "sdk" or source.startswith("repl_main_thread"):
+        return Purpose.MAIN
+    return Purpose.AGENT if source.startswith("agent:") else Purpose.AUXILIARY
+
+
+def _user_prompt(log: _Log) -> AnyEvent:
+    prompt = _content(log.attributes.get("prompt")) or _content(log.attributes.get("prompt_text"))
+    return UserPrompt(
+        **log.header,
+        text=prompt,
+        length=count(log.attributes.get("prompt_length")),
+        command=text(log.attributes.get("command_name")),
+        built_in=log.attributes.get("command_source") == "builtin",
+        synthetic=bool(prompt and prompt.startswith(SYNTHETIC_PROMPT)),
+        attributes=shown_without(
+            log.attributes, log.hidden | {"prompt", "prompt_text", "prompt_length"}
+        ),
+    )
+
+
+def _api_request(log: _Log) -> AnyEvent:
+    usage = {ours: count(log.attributes.get(theirs)) for theirs, ours in USAGE_KEYS.items()}
+    micros = picousd_from_micros(log.attributes.get("cost_usd_micros"))
+    return ModelRequest(
+        **log.header,
+        **_request(log.attributes),
+        usage={key: tokens for key, tokens in usage.items() if tokens is not None},
+        cost_picousd=picousd(first(log.attributes, "cost_usd", "cost"))
+        if micros is None
+        else micros,
+        ttft_ms=count(log.attributes.get("ttft_ms")),
+        attributes=shown_without(log.attributes, log.hidden | REQUEST_FIELDS),
+    )
+
+
+def _request(attributes: Attributes) -> dict[str, Any]:
+    parameters = {key: text(attributes.get(key)) for key in ("speed", "effort")}
+    return {
+        "request_id": text(attributes.get("request_id")),
+        "model": text(attributes.get("model")) or "unknown",
+        "duration_ms": _duration_ms(attributes),
+        "purpose": _purpose(attributes),
+        "parameters": {key: value for key, value in parameters.items() if value},
+    }
+
+
+def _duration_ms(attributes: Attributes) -> int:
+    return count(first(attributes, "duration_ms", "duration", "api.response_time")) or 0
+
+
+def _api_error(log: _Log) -> AnyEvent:
+    return ModelFailure(
+        **log.header,
+        **_request(log.attributes),
+        error=_content(log.attributes.get("error")),
+        status_code=count(log.attributes.get("status_code")),
+        attributes=shown_without(log.attributes, log.hidden | REQUEST_FIELDS | {"error"}),
+    )
+
+
+def _assistant_response(log: _Log) -> AnyEvent:
+    return ModelAnswer(
+        **log.header,
+        request_id=text(log.attributes.get("request_id")),
+        model=text(log.attributes.get("model")),
+        text=_content(log.attributes.get("response")),
+        length=count(log.attributes.get("response_length")),
+        purpose=_purpose(log.attributes),
+        attributes=shown_without(
+            log.attributes, log.hidden | {"response", "response_length", "model"}
+        ),
+    )
+
+
+def _raw_body(log: _Log) -> AnyEvent:
+    return RawBody(
+        **log.header,
+        is_response=log.name == "api_response_body",
+        request_id=text(log.attributes.get("request_id")),
+        body_id=text(log.attributes.get("request_body_id")),
+        text=_content(log.attributes.get("body")),
+        attributes=shown_without(log.attributes, log.hidden | {"body"}),
+    )
+
+
+def _tool_decision(log: _Log) -> AnyEvent:
+    return ToolDecision(
+        **log.header,
+        **_tool(log.attributes),
+        accepted=log.attributes.get("decision") != "reject",
+        source=text(log.attributes.get("source")),
+        by_person=(text(log.attributes.get("source")) or "").startswith("user_"),
+        attributes=shown_without(log.attributes, log.hidden | TOOL_FIELDS),
+    )
+
+
+def _tool_result(log: _Log) -> AnyEvent:
+    return ToolResult(
+        **log.header,
+        **_tool(log.attributes),
+        success=boolean(log.attributes.get("success")) is not False,
+        duration_ms=_duration_ms(log.attributes),
+        error=_content(log.attributes.get("error")),
+        error_type=text(log.attributes.get("error_type")),
+        result_bytes=count(log.attributes.get("tool_result_size_bytes")),
+        attributes=shown_without(log.attributes, log.hidden | TOOL_FIELDS),
+    )
+
+
+def _tool(attributes: Attributes) -> dict[str, Any]:
+    """What a decision and a result tell alike; failures up to 2.1.110 have ``use_id``."""
+    name = text(first(attributes, "tool_name", "tool")) or "unknown"
+    parameters = json_object(attributes.get("tool_parameters"))
+    arguments = json_object(attributes.get("tool_input"))
+    spawns = name in SPAWNING_TOOLS
+    return {
+        "call_id": text(first(attributes, "tool_use_id", "use_id")),
+        "name": name,
+        "title": _title(name, parameters),
+        "arguments": _arguments(attributes, arguments, parameters),
+        "spawns": text((parameters | arguments).get("subagent_type")) or "" if spawns else None,
+        "task": _content(arguments.get("prompt")) if spawns else None,
+    }
+
+
+def _title(name: str, parameters: Mapping[str, Any]) -> str:
+    """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
+    server, tool = text(parameters.get("mcp_server_name")), text(parameters.get("mcp_tool_name"))
+    if server and tool:
+        return f"{server}/{tool}"
+    parts = name.split("__", 2)
+    return f"{parts[1]}/{parts[2]}" if len(parts) == 3 and parts[0] == "mcp" else name  # noqa: PLR2004 - mcp, server, tool
+
+
+def _arguments(
+    attributes: Attributes, arguments: dict[str, Any], parameters: Mapping[str, Any]
+) -> str | None:
+    """The call's arguments as JSON text.
+
+    ``tool_input`` cuts values over 512 characters to 128; a command is whole in
+    ``tool_parameters``, so it is put back.
+    """
+    command = parameters.get("full_command")
+    if isinstance(command, str) and isinstance(arguments.get("command"), str):
+        return orjson.dumps(arguments | {"command": command}).decode()
+    return _content(attributes.get("tool_input")) or _content(attributes.get("tool_parameters"))
+
+
+def _subagent_completed(log: _Log) -> AnyEvent:
+    log.header["agent_type"] = text(log.attributes.get("agent_type")) or log.header["agent_type"]
+    return AgentCompleted(
+        **log.header,
+        duration_ms=_duration_ms(log.attributes),
+        is_async=boolean(log.attributes.get("is_async")) is True,
+        attributes=shown_without(log.attributes, log.hidden | {"duration_ms", "agent_type"}),
+    )
+
+
+def _point(log: _Log) -> AnyEvent:
+    body = POINT_TEXT.get(log.name)
+    return PointEvent(
+        **log.header,
+        name=log.name,
+        level=_point_level(log.name, log.attributes),
+        text=_content(log.attributes.get(body)) if body else None,
+        message=_content(log.attributes.get("error")),
+        extends_turn=log.name == "compaction",
+        attributes=shown_without(log.attributes, log.hidden | {"error", body or "error"}),
+    )
+
+
+def _point_level(name: str, attributes: Attributes) -> Level:
+    if name == "mcp_server_connection" and attributes.get("status") == "failed":
+        return Level.WARNING
+    if name in {"compaction", "auth"} and boolean(attributes.get("success")) is False:
+        return Level.ERROR
+    return POINT_LEVELS.get(name, Level.DEFAULT)
+
+
+def _content(value: object) -> str | None:
+    """A text, unless the client put a placeholder in its place."""
+    found = text(value)
+    return None if found in PLACEHOLDERS else found
+
+
+_BUILDERS: dict[str, Callable[[_Log], AnyEvent]] = {
+    "user_prompt": _user_prompt,
+    "api_request": _api_request,
+    "api_error": _api_error,
+    "assistant_response": _assistant_response,
+    "api_request_body": _raw_body,
+    "api_response_body": _raw_body,
+    "tool_decision": _tool_decision,
+    "tool_result": _tool_result,
+    "subagent_completed": _subagent_completed,
+}

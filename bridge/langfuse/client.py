@@ -1,0 +1,220 @@
+"""Langfuse over HTTP: one export of spans, one look whether the keys are taken.
+
+Responsible for addresses, headers, compression, time limits, and for turning everything that can
+happen on a network into an ``Answer``. Leaves what an answer means to ``retry``.
+
+Keys leave this module in the Authorization header of requests to the base URL only: redirects are
+not followed, and no text made here contains them.
+"""
+
+import gzip
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import msgspec
+import structlog
+from yarl import URL
+
+from bridge import __version__
+from bridge.langfuse.retry import MAX_ERROR_CHARS, Answer
+
+TRACES_PATH = "/api/public/otel/v1/traces"
+PROJECTS_PATH = "/api/public/projects"
+
+SDK_NAME = "langfuse-bridge"
+"""Shown as a filter in Langfuse. Not ``python``: that has a meaning for its write path."""
+
+VERSION_HEADER = "x-langfuse-ingestion-version"
+UNSUPPORTED_VERSION = f"Unsupported {VERSION_HEADER}"
+
+MAX_READ_BYTES = 16 * 1024
+"""Of an answer's body; the sentence wanted from it stands at its beginning."""
+
+KEEPALIVE_S = 4.0
+"""Below the 5 s after which a Node server such as Langfuse drops an idle connection, so that no
+request is lost on one that is just being closed."""
+
+FAILURES: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientSSLError, "its certificate or TLS version is not accepted"),
+    (aiohttp.ConnectionTimeoutError, "no connection within the time limit"),
+    (TimeoutError, "no answer within the time limit"),
+    (aiohttp.ServerDisconnectedError, "the connection was closed before an answer came"),
+    (aiohttp.ClientPayloadError, "the connection was closed before an answer came"),
+    (ConnectionError, "the connection was closed before an answer came"),
+)
+"""In this order: the kinds overlap."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LangfuseTarget:
+    """Where to send and as whom. Made by the composition root from the configuration.
+
+    Attributes:
+        base_url: May carry a path and a trailing slash.
+        timeout_s: For a whole request. Langfuse hangs when its Redis is away; and a request given
+            up too early may have been stored, which makes its retry a duplicate.
+    """
+
+    base_url: str
+    public_key: str
+    secret_key: str = field(repr=False)
+    timeout_s: float = 30.0
+    connect_timeout_s: float = 10.0
+
+
+@asynccontextmanager
+async def connect(target: LangfuseTarget) -> AsyncIterator["LangfuseClient"]:
+    """A client for ``target``, with its connections closed at the end."""
+    timeout = aiohttp.ClientTimeout(total=target.timeout_s, sock_connect=target.connect_timeout_s)
+    connector = aiohttp.TCPConnector(keepalive_timeout=KEEPALIVE_S)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield LangfuseClient(session, target)
+
+
+class LangfuseClient:
+    """Posts exports to one Langfuse project. Used by one task at a time; see ``connect``."""
+
+    def __init__(self, session: aiohttp.ClientSession, target: LangfuseTarget) -> None:
+        # User and fragment go: aiohttp would take the one for a second authorization.
+        base_url = URL(target.base_url).with_user(None).with_query(None).with_fragment(None)
+        self._base = str(base_url).rstrip("/")
+        self._session = session
+        self._headers = {
+            "Authorization": aiohttp.encode_basic_auth(target.public_key, target.secret_key),
+            "x-langfuse-sdk-name": SDK_NAME,
+            "x-langfuse-sdk-version": __version__,
+            "x-langfuse-public-key": target.public_key,
+        }
+        self._version_header = {VERSION_HEADER: "4"}
+        self._proxy = proxy_for(base_url)
+
+    def __repr__(self) -> str:
+        return f"LangfuseClient({self._base})"
+
+    async def post_spans(self, body: bytes) -> Answer:
+        """Send one serialized ``ExportTraceServiceRequest``, given uncompressed.
+
+        A server too old for the ingestion version is asked again without it, from then on.
+        """
+        compressed = gzip.compress(body, compresslevel=1, mtime=0)  # mtime: same bytes every time
+        answer = await self._post(compressed)
+        if self._version_header and _is_unsupported_version(answer):
+            log.warning("langfuse.ingestion_version_dropped", reason=answer.error)
+            self._version_header = {}
+            answer = await self._post(compressed)
+        return answer
+
+    async def probe(self) -> Answer:
+        """Ask for the keys' project: cheap, unlimited, and refused exactly when an export is."""
+        return await self._request("GET", PROJECTS_PATH, self._headers, None)
+
+    async def _post(self, compressed: bytes) -> Answer:
+        headers = {
+            **self._headers,
+            **self._version_header,
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "gzip",
+        }
+        return await self._request("POST", TRACES_PATH, headers, compressed)
+
+    async def _request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                headers=headers,
+                # A file, since aiohttp writes large bytes in one go, and warns that it does.
+                data=None if body is None else BytesIO(body),
+                allow_redirects=False,
+                proxy=self._proxy,
+            ) as response:
+                return await _read_answer(response)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # ValueError: aiohttp's for addresses and proxies it cannot use. A delivery that waits
+            # and says so is better than one that dies over and over.
+            return Answer(status=None, error=describe(error))
+
+
+def proxy_for(url: URL) -> URL | None:
+    """The proxy the environment names for ``url`` (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), if any.
+
+    Not aiohttp's ``trust_env``: that reads ~/.netrc too, and an entry for this host or a
+    ``default`` one then collides with our Authorization header, so that nothing is ever sent.
+    """
+    proxy = getproxies().get(url.scheme)
+    if not proxy or not url.host or proxy_bypass(f"{url.host}:{url.port}"):
+        return None
+    return URL(proxy)
+
+
+def describe(error: Exception) -> str:
+    """A transport failure in words, without addresses (a proxy's may hold a password)."""
+    for kind, words in FAILURES:
+        if isinstance(error, kind):
+            return words
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection ({error.os_error.strerror or 'no reason given'})"
+    return f"the request failed ({type(error).__name__})"
+
+
+async def _read_answer(response: aiohttp.ClientResponse) -> Answer:
+    """The status stands as soon as it is there: an answer that breaks off after it changes nothing.
+
+    Langfuse answers 200 after it has stored the export; sending it again because the rest of that
+    answer was lost would be a certain duplicate.
+    """
+    body = b""
+    with suppress(aiohttp.ClientError, OSError):
+        body = await _read_at_most(response.content, MAX_READ_BYTES)
+    return Answer(
+        status=response.status,
+        error="" if response.status // 100 == 2 else _words(response, body),  # noqa: PLR2004 - 2xx
+        retry_after=response.headers.get("Retry-After"),
+        date=response.headers.get("Date"),
+    )
+
+
+async def _read_at_most(content: aiohttp.StreamReader, max_bytes: int) -> bytes:
+    body = bytearray()
+    while len(body) < max_bytes and (chunk := await content.read(max_bytes - len(body))):
+        body += chunk
+    return bytes(body)
+
+
+def _is_redirect(response: aiohttp.ClientResponse) -> bool:
+    return response.status // 100 == 3  # noqa: PLR2004 - the 3xx of HTTP
+
+
+def _words(response: aiohttp.ClientResponse, body: bytes) -> str:
+    if _is_redirect(response):
+        # A query may hold somebody's token.
+        text = "Location: " + response.headers.get("Location", "").partition("?")[0]
+    elif "html" in response.content_type:
+        text = ""  # a proxy's page, nothing to read
+    else:
+        text = _message(body)
+    return " ".join(text.split())[:MAX_ERROR_CHARS]
+
+
+def _message(body: bytes) -> str:
+    try:
+        answer = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body.decode(errors="replace")
+    # Its 500s have both: ``message`` for people, ``error`` for the kind.
+    found = answer.get("message") or answer.get("error") or ""
+    return found if isinstance(found, str) else ""
+
+
+def _is_unsupported_version(answer: Answer) -> bool:
+    return answer.status == 400 and UNSUPPORTED_VERSION in answer.error  # noqa: PLR2004 - HTTP's

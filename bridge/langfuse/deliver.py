@@ -1,0 +1,248 @@
+"""Finished spans → Langfuse: the loop that owns delivery.
+
+Responsible for batches, for what is sent when, and for telling the outbox how each span ended.
+Leaves what an answer means to ``retry``, HTTP to ``client``, bytes to ``wire``, and what is
+pending to the outbox.
+
+One task, one request at a time, oldest first. A batch stays in hand, as the same bytes, until
+Langfuse takes or refuses it; so one Retry-After holds everything, and nothing overtakes. What is
+in hand when we stop is still pending in the outbox.
+
+::
+
+    claim ─► encode ─► post ─► decide ─┬─ Delivered    outbox.delivered
+               ▲         ▲             ├─ Rejected     outbox.rejected
+               │         └─── wait ────┼─ RetryLater   (probe first, where a person must act)
+               └───────── halves ──────┴─ SplitBatch
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar, assert_never
+
+import msgspec
+import structlog
+
+from bridge.clock import Clock
+from bridge.langfuse.client import LangfuseClient
+from bridge.langfuse.retry import asks_for_probe, decide, decide_probe
+from bridge.langfuse.wire import encode_export
+from bridge.model.delivery import (
+    Delivered,
+    LangfuseState,
+    PendingSpan,
+    Rejected,
+    RetryLater,
+    SplitBatch,
+)
+
+T = TypeVar("T")
+Batch = tuple[PendingSpan, ...]
+Ending = Delivered | Rejected | SplitBatch
+
+REACHED = "Langfuse takes what is sent."
+
+log = structlog.get_logger(__name__)
+
+
+class BatchLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much goes into one request.
+
+    Attributes:
+        claim_bytes: Sum of the spans; leaves room for the resources and framing around them.
+        claim_spans: Keeps a 400 cheap to bisect.
+        export_bytes: The encoded export. Langfuse Cloud documents 5 MB and does not say whether
+            before or after gzip.
+    """
+
+    claim_bytes: int = 3_400_000
+    claim_spans: int = 500
+    export_bytes: int = 3_500_000
+
+
+class Outbox(Protocol):
+    """What delivery needs of the ledger. Everything told to it is on disk when it returns."""
+
+    async def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
+        """The oldest pending spans in the order of their positions; empty: nothing is pending.
+
+        Together at most ``max_bytes``, except that a single larger span comes alone. They stay
+        pending until told otherwise: claiming again gives them again.
+        """
+        ...
+
+    async def delivered(self, positions: Sequence[int], at_ms: int) -> None:
+        """Langfuse has these; all or none of them is recorded."""
+        ...
+
+    async def rejected(self, position: int, reason: str, at_ms: int) -> None:
+        """Langfuse will never take this one; ``reason`` is for a person."""
+        ...
+
+    async def note(self, state: LangfuseState, reason: str) -> None:
+        """What is known of Langfuse now; called when it changes."""
+        ...
+
+
+class Deliverer:
+    """Delivers what the outbox holds, until told to stop. Owned by one task.
+
+    Args:
+        outbox: What is pending, and where endings are recorded.
+        client: The way to Langfuse.
+        clock: For the time of delivery.
+        encode: Spans → a serialized, uncompressed ``ExportTraceServiceRequest``.
+        limits: How much goes into one request.
+        sleep: Waits that many seconds.
+        jitter: Draws 0 ≤ fraction < 1.
+        poll_interval_s: Between two looks at an empty outbox.
+        wait_for_work: Instead of polling: returns when it may be worth looking again.
+        stop_grace_s: How long a request in flight may still take after a stop request. Cut off,
+            it may have been stored, and then comes twice.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        client: LangfuseClient,
+        clock: Clock,
+        *,
+        encode: Callable[[Sequence[PendingSpan]], bytes] = encode_export,
+        limits: BatchLimits = BatchLimits(),  # noqa: B008 - frozen
+        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+        poll_interval_s: float = 0.1,
+        wait_for_work: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        stop_grace_s: float = 5.0,
+    ) -> None:
+        self._outbox = outbox
+        self._client = client
+        self._clock = clock
+        self._encode = encode
+        self._limits = limits
+        self._sleep = sleep
+        self._jitter = jitter
+        self._wait_for_work = wait_for_work or (lambda: sleep(poll_interval_s))
+        self._stop_grace_s = stop_grace_s
+        self._failures = 0
+        self._noted: tuple[LangfuseState, str] | None = None
+        self._logged: tuple[LangfuseState, bool] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until ``stop`` is set; returns within the grace for the request in flight."""
+        while not stop.is_set():
+            batch = await self._outbox.claim(self._limits.claim_bytes, self._limits.claim_spans)
+            if batch:
+                await self._deliver(tuple(batch), stop)
+            else:
+                await within(self._wait_for_work(), stop, 0.0)
+
+    async def _deliver(self, claimed: Batch, stop: asyncio.Event) -> None:
+        """Bring each span of ``claimed`` to its ending, splitting where Langfuse refuses."""
+        waiting = [claimed]
+        while waiting:
+            batch = waiting.pop()
+            ending = await self._send(batch, stop)
+            if ending is None:
+                return
+            waiting.extend(await self._settle(batch, ending))
+
+    async def _settle(self, batch: Batch, ending: Ending) -> tuple[Batch, ...]:
+        """Record an ending; what it leaves to be sent, the later part first."""
+        match ending:
+            case Delivered():
+                positions = [span.position for span in batch]
+                await self._outbox.delivered(positions, self._clock.now_ms())
+                log.debug("deliver.batch_delivered", spans=len(batch))
+                return ()
+            case Rejected(reason=reason):
+                (span,) = batch
+                await self._outbox.rejected(span.position, reason, self._clock.now_ms())
+                log.warning("deliver.span_rejected", position=span.position, reason=reason)
+                return ()
+            case SplitBatch(reason=reason):
+                log.debug("deliver.batch_split", spans=len(batch), reason=reason)
+                earlier, later = halves(batch)
+                return later, earlier
+            case unforeseen:
+                assert_never(unforeseen)
+
+    async def _send(self, batch: Batch, stop: asyncio.Event) -> Ending | None:
+        """Post the same bytes until they come to an ending; None: we were stopped before."""
+        export = self._encode(batch)
+        if len(export) > self._limits.export_bytes and len(batch) > 1:
+            return SplitBatch(reason=f"{len(export)} bytes are more than one export may have.")
+        while not stop.is_set():
+            answer = await within(self._client.post_spans(export), stop, self._stop_grace_s)
+            if answer is None:
+                break
+            outcome = decide(answer, len(batch), self._failures + 1, self._jitter())
+            if not isinstance(outcome, RetryLater):
+                await self._reached()
+                return outcome
+            await self._hold(outcome, stop, loud=asks_for_probe(answer))
+            if asks_for_probe(answer):
+                await self._probe_until_free(stop)
+        return None
+
+    async def _probe_until_free(self, stop: asyncio.Event) -> None:
+        """Where a person must act first, ask for that instead of sending megabytes in vain."""
+        while not stop.is_set():
+            answer = await within(self._client.probe(), stop, self._stop_grace_s)
+            if answer is None:
+                return
+            later = decide_probe(answer, self._failures + 1, self._jitter())
+            if later is None:
+                return
+            await self._hold(later, stop, loud=asks_for_probe(answer))
+
+    async def _hold(self, later: RetryLater, stop: asyncio.Event, *, loud: bool) -> None:
+        """Record a failure and wait as long as it asks for."""
+        self._failures += 1
+        self._logger(later.state, loud=loud)(
+            "deliver.retry_scheduled",
+            state=later.state.value,
+            reason=later.reason,
+            attempt=self._failures,
+            after_s=round(later.after_s, 3),
+        )
+        await self._note(later.state, later.reason)
+        await within(self._sleep(later.after_s), stop, 0.0)
+
+    def _logger(self, state: LangfuseState, *, loud: bool) -> Callable[..., None]:
+        """Once when a trouble begins or becomes another one, then only for who debugs."""
+        known, self._logged = self._logged == (state, loud), (state, loud)
+        write: Callable[..., None] = log.debug if known else log.error if loud else log.warning
+        return write
+
+    async def _reached(self) -> None:
+        if self._failures:
+            log.info("deliver.recovered", attempts=self._failures)
+        self._failures, self._logged = 0, None
+        await self._note(LangfuseState.OK, REACHED)
+
+    async def _note(self, state: LangfuseState, reason: str) -> None:
+        if self._noted != (state, reason):
+            self._noted = (state, reason)
+            await self._outbox.note(state, reason)
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """The earlier and the later half of a batch of two or more, the same for the same batch."""
+    middle = len(batch) // 2
+    return batch[:middle], batch[middle:]
+
+
+async def within(work: Coroutine[Any, Any, T], stop: asyncio.Event, grace_s: float) -> T | None:
+    """Await ``work``; once ``stop`` is set it has ``grace_s`` left. None: it was cut off."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            await asyncio.wait({working}, timeout=grace_s)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.wait({working, stopping})

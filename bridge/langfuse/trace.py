@@ -1,0 +1,85 @@
+"""What every span of a trace repeats: name, session, user, tags, metadata, version, group.
+
+Langfuse v4 reads rows, not traces, and does not unite what differs between rows: so this is derived
+once for a turn and is identical on all its spans.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from bridge.model.observations import MetadataValue, TraceFacts
+from bridge.model.parts import TurnFacts
+
+MAX_PROPAGATED_CHARS = 200
+"""Langfuse's lists and filters read the first 200 characters of a trace-level value."""
+
+FALLBACK_USERS = ("member", "user.email", "user.account_uuid", "user.account_id", "user.id")
+"""Who a trace's user is: the first of these that is told."""
+
+
+class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings ``tags``, ``group_by`` and ``environment``.
+
+    Attributes:
+        tags: (attribute, key) in the order of the tags.
+    """
+
+    tags: tuple[tuple[str, str], ...]
+    group_by: str | None = None
+    environment: str | None = None
+
+
+def trace_facts(turn: TurnFacts, settings: TraceSettings) -> TraceFacts:
+    """What every span of the turn's trace repeats."""
+    attributes = turn.origin.attributes
+    tagged = {key: attributes[name] for name, key in settings.tags if name in attributes}
+    return TraceFacts(
+        name=trace_name(turn),
+        session_id=turn.session_id,
+        user_id=_user(attributes),
+        tags=(*(_tag(key, value) for key, value in tagged.items()), turn.origin.product),
+        metadata=_trace_metadata(turn, tagged, {name for name, _ in settings.tags}),
+        version=turn.origin.service_version,
+        release=_cut(attributes.get(settings.group_by or "") or "") or None,
+        environment=settings.environment or _environment(attributes),
+        service_name=turn.origin.service_name,
+        service_version=turn.origin.service_version,
+    )
+
+
+def trace_name(turn: TurnFacts) -> str:
+    """``claude-code``, ``claude-code /compact`` or ``claude-code background``."""
+    if turn.synthetic:
+        return f"{turn.origin.product} background"
+    return f"{turn.origin.product} /{turn.command}" if turn.command else turn.origin.product
+
+
+def _user(attributes: Mapping[str, str]) -> str | None:
+    return next((_cut(attributes[name]) for name in FALLBACK_USERS if name in attributes), None)
+
+
+def _tag(key: str, value: str) -> str:
+    return f"{key}:{value.lower()}"[:MAX_PROPAGATED_CHARS]
+
+
+def _environment(attributes: Mapping[str, str]) -> str | None:
+    return attributes.get("deployment.environment.name") or attributes.get("deployment.environment")
+
+
+def _trace_metadata(
+    turn: TurnFacts, tagged: Mapping[str, str], tag_attributes: set[str]
+) -> dict[str, MetadataValue]:
+    """The tags' values unabridged, then what else identifies, then the prompt."""
+    rest = {
+        name: value
+        for name, value in sorted(turn.origin.attributes.items())
+        if name not in tag_attributes
+    }
+    own = {"prompt_id": turn.prompt_id, "otel_trace_id": turn.otel_trace_id}
+    values = dict(tagged) | rest | own
+    return {key: _cut(value) for key, value in values.items() if value}
+
+
+def _cut(value: str) -> str:
+    return value[:MAX_PROPAGATED_CHARS]

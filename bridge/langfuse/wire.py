@@ -1,0 +1,219 @@
+"""Observations ↔ OTLP bytes.
+
+A span is encoded once, when its observation is finished, and those bytes are what every attempt
+sends: Langfuse v4 keeps a row per received span and collapses a repetition only when trace, id and
+start are the same. All span attributes are ``langfuse.*``: Langfuse reads meaning into bare names
+such as ``model`` or ``input``. The scope's name starts with ``langfuse-sdk`` because for any other
+name Langfuse copies all attributes into the metadata that people read.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import groupby
+
+import msgspec
+import orjson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+
+from bridge import __version__
+from bridge.model.delivery import PendingSpan
+from bridge.model.observations import (
+    PICO_PER_USD,
+    Level,
+    MetadataValue,
+    Observation,
+    ObservationKind,
+    Scalar,
+    TraceFacts,
+)
+
+SCOPE_NAME = "langfuse-sdk/langfuse-bridge"
+NS_PER_MS = 1_000_000
+
+_OBSERVATION = "langfuse.observation."
+_METADATA = "langfuse.observation.metadata."
+_TRACE_METADATA = "langfuse.trace.metadata."
+
+
+def encode_span(observation: Observation) -> bytes:
+    """One OTLP ``Span`` message."""
+    failed = observation.level is Level.ERROR
+    code = Status.STATUS_CODE_ERROR if failed else Status.STATUS_CODE_UNSET
+    span = Span(
+        trace_id=bytes.fromhex(observation.trace_id),
+        span_id=bytes.fromhex(observation.id),
+        parent_span_id=bytes.fromhex(observation.parent_id or ""),
+        name=observation.name,
+        kind=Span.SPAN_KIND_INTERNAL,
+        start_time_unix_nano=observation.start_ms * NS_PER_MS,
+        end_time_unix_nano=observation.end_ms * NS_PER_MS,
+        attributes=[_key_value(k, v) for k, v in _attributes(observation) if v is not None],
+        status=Status(code=code, message=observation.status_message or "" if failed else ""),
+    )
+    return span.SerializeToString(deterministic=True)
+
+
+def encode_export(batch: Sequence[PendingSpan]) -> bytes:
+    """An ``ExportTraceServiceRequest`` of already encoded spans, in their order."""
+    request = ExportTraceServiceRequest()
+    for (name, version), spans in groupby(batch, lambda s: (s.service_name, s.service_version)):
+        resource_spans = ResourceSpans()
+        resource_spans.resource.attributes.append(_key_value("service.name", name))
+        if version:
+            resource_spans.resource.attributes.append(_key_value("service.version", version))
+        scope_spans = ScopeSpans()
+        scope_spans.scope.name = SCOPE_NAME
+        scope_spans.scope.version = __version__
+        scope_spans.spans.extend(Span.FromString(pending.span) for pending in spans)
+        resource_spans.scope_spans.append(scope_spans)
+        request.resource_spans.append(resource_spans)
+    return request.SerializeToString(deterministic=True)
+
+
+def decode_span(span: bytes, service_name: str, service_version: str | None) -> Observation:
+    """What ``encode_span`` was given, for people who read the local store."""
+    message = Span.FromString(span)
+    attributes = {pair.key: _plain(pair.value) for pair in message.attributes}
+    cost = _json(attributes, "cost_details").get("total")
+    completion = _text(attributes, f"{_OBSERVATION}completion_start_time")
+    return Observation(
+        trace_id=message.trace_id.hex(),
+        id=message.span_id.hex(),
+        parent_id=message.parent_span_id.hex() or None,
+        kind=ObservationKind(str(attributes[f"{_OBSERVATION}type"])),
+        name=message.name,
+        start_ms=message.start_time_unix_nano // NS_PER_MS,
+        end_ms=message.end_time_unix_nano // NS_PER_MS,
+        trace=_trace_facts(attributes, service_name, service_version),
+        level=Level(str(attributes[f"{_OBSERVATION}level"])),
+        status_message=_text(attributes, f"{_OBSERVATION}status_message"),
+        input=_text(attributes, f"{_OBSERVATION}input"),
+        output=_text(attributes, f"{_OBSERVATION}output"),
+        model=_text(attributes, f"{_OBSERVATION}model.name"),
+        model_parameters=msgspec.convert(_json(attributes, "model.parameters"), dict[str, str])
+        or None,
+        usage=msgspec.convert(_json(attributes, "usage_details"), dict[str, int]) or None,
+        cost_picousd=None if cost is None else _picousd(cost),
+        completion_start_ms=_ms(completion) if completion else None,
+        metadata=_below(_METADATA, attributes),
+    )
+
+
+def _attributes(observation: Observation) -> Iterable[tuple[str, MetadataValue | None]]:
+    yield f"{_OBSERVATION}type", observation.kind.value
+    yield f"{_OBSERVATION}level", observation.level.value
+    yield f"{_OBSERVATION}status_message", observation.status_message
+    yield f"{_OBSERVATION}input", observation.input
+    yield f"{_OBSERVATION}output", observation.output
+    yield f"{_OBSERVATION}model.name", observation.model
+    yield f"{_OBSERVATION}model.parameters", _json_text(observation.model_parameters)
+    yield f"{_OBSERVATION}usage_details", _json_text(observation.usage)
+    yield f"{_OBSERVATION}cost_details", _cost_details(observation.cost_picousd)
+    yield f"{_OBSERVATION}completion_start_time", _iso(observation.completion_start_ms)
+    yield from ((_METADATA + key, value) for key, value in observation.metadata.items())
+    yield from _trace_attributes(observation.trace)
+
+
+def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, MetadataValue | None]]:
+    yield "langfuse.trace.name", trace.name
+    yield "langfuse.session.id", trace.session_id
+    yield "langfuse.user.id", trace.user_id
+    yield "langfuse.trace.tags", list(trace.tags)
+    yield "langfuse.version", trace.version
+    yield "langfuse.release", trace.release
+    yield "langfuse.environment", trace.environment
+    yield from ((_TRACE_METADATA + key, value) for key, value in trace.metadata.items())
+
+
+def _trace_facts(
+    attributes: dict[str, MetadataValue], service_name: str, service_version: str | None
+) -> TraceFacts:
+    tags = attributes.get("langfuse.trace.tags")
+    return TraceFacts(
+        name=_text(attributes, "langfuse.trace.name") or "",
+        session_id=_text(attributes, "langfuse.session.id"),
+        user_id=_text(attributes, "langfuse.user.id"),
+        tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else (),
+        metadata=_below(_TRACE_METADATA, attributes),
+        version=_text(attributes, "langfuse.version"),
+        release=_text(attributes, "langfuse.release"),
+        environment=_text(attributes, "langfuse.environment"),
+        service_name=service_name,
+        service_version=service_version,
+    )
+
+
+def _cost_details(cost_picousd: int | None) -> str | None:
+    """Langfuse reads the total and nothing else; without a ``total`` key there is no cost."""
+    return None if cost_picousd is None else f'{{"total":{usd_text(cost_picousd)}}}'
+
+
+def usd_text(cost_picousd: int) -> str:
+    """Picodollars as a plain decimal number of US dollars: 3086000000 → ``0.003086``."""
+    whole, rest = divmod(cost_picousd, PICO_PER_USD)
+    return f"{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else str(whole)
+
+
+def _picousd(usd: object) -> int:
+    return int((Decimal(str(usd)) * PICO_PER_USD).to_integral_value())
+
+
+def _iso(unix_ms: int | None) -> str | None:
+    if unix_ms is None:
+        return None
+    moment = datetime.fromtimestamp(unix_ms // 1000, UTC).replace(microsecond=unix_ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _ms(iso: str) -> int:
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
+def _json_text(value: Mapping[str, Scalar] | None) -> str | None:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value is not None else None
+
+
+def _json(attributes: dict[str, MetadataValue], name: str) -> dict[str, object]:
+    found = attributes.get(_OBSERVATION + name)
+    document = orjson.loads(found) if isinstance(found, str) else {}
+    return document if isinstance(document, dict) else {}
+
+
+def _text(attributes: dict[str, MetadataValue], name: str) -> str | None:
+    value = attributes.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _below(prefix: str, attributes: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
+    return {k[len(prefix) :]: v for k, v in attributes.items() if k.startswith(prefix)}
+
+
+def _key_value(key: str, value: MetadataValue) -> KeyValue:
+    return KeyValue(key=key, value=_any_value(value))
+
+
+def _any_value(value: MetadataValue) -> AnyValue:
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int):
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, str):
+        return AnyValue(string_value=value)
+    return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))
+
+
+def _plain(value: AnyValue) -> MetadataValue:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_scalar(item) for item in value.array_value.values]
+    return _scalar(value)
+
+
+def _scalar(value: AnyValue) -> Scalar:
+    scalar: Scalar = getattr(value, value.WhichOneof("value") or "string_value")
+    return scalar

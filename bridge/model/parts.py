@@ -1,0 +1,187 @@
+"""Settled parts of a turn: what ``correlate`` hands to ``langfuse.mapping``.
+
+A turn is one prompt and all it caused. Its parts name their place by keys (``owner`` is the
+sub-agent a part belongs to, None the main thread); Langfuse's ids are made of them later.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from bridge.model.events import (
+    AgentCompleted,
+    ModelAnswer,
+    ModelFailure,
+    ModelRequest,
+    Origin,
+    PointEvent,
+    RawBody,
+    ToolDecision,
+    ToolResult,
+    UserPrompt,
+)
+
+
+class ClosedBy(StrEnum):
+    """Why a turn's root was made when it was. Counted, logged and shown on the root."""
+
+    NEXT_PROMPT = "next_prompt"
+    """The session went on to another prompt."""
+    QUIET = "quiet"
+    """The turn looked finished and nothing more came for ``quiet_s``."""
+    IDLE = "idle"
+    """It did not look finished, but nothing more came for ``idle_s``."""
+
+
+class TurnFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What all parts of a turn share; frozen when the first of them leaves.
+
+    Attributes:
+        key: Identifies the turn: conversation and prompt id, or conversation and prompt time.
+        command: The slash command that the prompt was, without the slash.
+    """
+
+    key: str
+    session_id: str | None
+    prompt_id: str | None
+    origin: Origin
+    command: str | None
+    synthetic: bool
+    otel_trace_id: str | None
+
+
+class Totals(msgspec.Struct, kw_only=True):
+    """Sums over a turn or a sub-agent. Adding is commutative, so order does not matter.
+
+    Attributes:
+        unpriced: Requests whose cost the client did not say.
+        usage: Langfuse usage key → tokens.
+    """
+
+    requests: int = 0
+    failures: int = 0
+    tools: int = 0
+    tool_errors: int = 0
+    rejections: int = 0
+    agents: int = 0
+    cost_picousd: int = 0
+    unpriced: int = 0
+    usage: dict[str, int] = {}
+    models: list[str] = []
+
+    def add(self, event: object) -> None:
+        """Count one event in; events without numbers change nothing."""
+        match event:
+            case ModelRequest():
+                self._add_request(event)
+            case ModelFailure():
+                self.failures += 1
+            case ToolResult():
+                self.tools += 1
+                self.tool_errors += not event.success
+            case ToolDecision(accepted=False):
+                self.rejections += 1
+            case _:
+                pass
+
+    def _add_request(self, request: ModelRequest) -> None:
+        self.requests += 1
+        self.unpriced += request.cost_picousd is None
+        self.cost_picousd += request.cost_picousd or 0
+        for key, tokens in request.usage.items():
+            self.usage[key] = self.usage.get(key, 0) + tokens
+        if request.model not in self.models:
+            self.models = sorted([*self.models, request.model])
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """A model request with what belongs to it."""
+
+    key: str
+    owner: str | None
+    request: ModelRequest | ModelFailure
+    answer: ModelAnswer | None
+    bodies: tuple[RawBody, ...]
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call: decided, run, or both. Neither half alone is an error."""
+
+    key: str
+    owner: str | None
+    decision: ToolDecision | None
+    result: ToolResult | None
+
+
+class SubAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """A sub-agent and its own sums.
+
+    Attributes:
+        call_key: The tool call that started it, None when that is not known.
+        calls: More than one when parallel agents cannot be told apart in the records.
+    """
+
+    key: str
+    owner: str | None
+    call_key: str | None
+    calls: tuple[str, ...]
+    type: str | None
+    start_ms: int
+    end_ms: int
+    completed: AgentCompleted | None
+    task: str | None
+    answer: ModelAnswer | None
+    totals: Totals
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened at one moment.
+
+    Attributes:
+        shown_ms: Where it stands in the trace: the events of one millisecond in a row, and what
+            happened before or after the turn at the turn's edge.
+        moved: Whether it was put at the edge.
+    """
+
+    key: str
+    owner: str | None
+    event: PointEvent | ModelAnswer | RawBody | UserPrompt
+    shown_ms: int
+    moved: bool
+
+
+class Root(msgspec.Struct, frozen=True, kw_only=True):
+    """The turn itself, once it is closed.
+
+    Attributes:
+        answer: The main thread's last answer.
+        failure: The failed request the turn ended with.
+        interrupted: A prompt that nothing followed.
+    """
+
+    prompt: UserPrompt | None
+    start_ms: int
+    end_ms: int
+    answer: ModelAnswer | None
+    failure: ModelFailure | None
+    interrupted: bool
+    totals: Totals
+    closed_by: ClosedBy
+
+
+AnyPart = Generation | ToolCall | SubAgent | Moment | Root
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """A part that will not change any more, and how many records ended in it.
+
+    Attributes:
+        observed: Records that this part's observation stands for: 1, or 0 for a part that no
+            record of its own made (a sub-agent known only by its requests).
+        folded: Further records that are part of it.
+    """
+
+    turn: TurnFacts
+    part: AnyPart
+    observed: int
+    folded: int

@@ -1,0 +1,47 @@
+"""What a client posted: export requests, as received and as kept in the inbox."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Signal(StrEnum):
+    """The three OTLP signals; the value is the path segment behind ``/v1/``."""
+
+    LOGS = "logs"
+    METRICS = "metrics"
+    TRACES = "traces"
+
+
+class Encoding(StrEnum):
+    """How a body is written; the value is its media type."""
+
+    PROTOBUF = "application/x-protobuf"
+    JSON = "application/json"
+
+
+class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One accepted export request, nothing derived but the number of its records.
+
+    Made by ``receive``, read by ``decode`` through the inbox.
+
+    Attributes:
+        body: The bytes as they came: a gzip body stays gzip.
+        gzipped: Whether ``body`` is gzip.
+        records: Log records, metric data points or spans in it.
+        received_at_ms: Our clock, Unix milliseconds.
+    """
+
+    signal: Signal
+    encoding: Encoding
+    body: bytes
+    gzipped: bool
+    records: int
+    received_at_ms: int
+
+
+class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed export request and its position: positions only grow and are never reused."""
+
+    position: int
+    request: ExportRequest

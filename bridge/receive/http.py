@@ -1,0 +1,248 @@
+"""OTLP over HTTP: the shell that reads requests and sends answers.
+
+Responsible for: one port, the three export routes below any prefix, ``GET /healthz``, and that
+every request is answered, whatever happens.
+Left to others: whether to accept (``request``), committing (``intake``), the words of an answer
+(``response``), what health is (the caller).
+"""
+
+import asyncio
+import logging
+import socket
+import traceback
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple, Protocol
+
+import orjson
+from aiohttp import StreamReader, web
+
+from bridge.clock import Clock
+from bridge.errors import IntakeUnavailableError
+from bridge.model.requests import Encoding, ExportRequest
+from bridge.receive import response
+from bridge.receive.journal import connection_logger, note
+from bridge.receive.request import (
+    MAX_BODY_BYTES,
+    Head,
+    Refusal,
+    RefusedError,
+    check_head,
+    check_size,
+    count_records,
+    encoding_of,
+)
+from bridge.receive.response import Answer
+
+HealthReport = Callable[[], Mapping[str, object]]
+
+LARGE_BODY_BYTES: Final = 32 * 1024
+"""Larger bodies are checked on a thread, one at a time: inflating lets the loop go on, and only
+one large body at once is held inflated."""
+
+RETRY_AFTER_S: Final = 5
+"""After a failure nobody foresaw; what is known to pass sooner says so itself."""
+
+BODY_IDLE_TIMEOUT_S: Final = 10.0
+"""A body of which nothing comes for so long is given up, as the client has done by then. Chunks
+found malformed while a body is being read need it too: aiohttp does not tell the reader."""
+
+FINISH_TIMEOUT_S: Final = 3.0
+"""How long open requests get at the end: a commit takes milliseconds, and a client that is still
+sending gives up after 10 s anyway."""
+
+
+class AcceptsRequests(Protocol):
+    """What the receiver needs of intake."""
+
+    async def append(self, request: ExportRequest) -> None:
+        """Return once committed; raises IntakeUnavailableError when that is not possible now."""
+        ...
+
+
+def make_app(
+    intake: AcceptsRequests,
+    clock: Clock,
+    health: HealthReport,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    body_idle_timeout_s: float = BODY_IDLE_TIMEOUT_S,
+    answered: Counter[int] | None = None,
+) -> web.Application:
+    """Build the receiver's HTTP application, to be run by ``serve``.
+
+    Args:
+        intake: Where accepted requests go.
+        clock: Stamps requests.
+        health: What ``GET /healthz`` answers as JSON; called on a thread of its own, may block.
+        max_body_bytes: Largest body, on the wire and inflated.
+        body_idle_timeout_s: How long to wait for more of a body.
+        answered: Counts answers by HTTP status, if given.
+    """
+    limits = _Limits(body_bytes=max_body_bytes, idle_timeout_s=body_idle_timeout_s)
+    receiver = _Receiver(intake, clock, health, limits, Counter() if answered is None else answered)
+    app = web.Application()
+    app.router.add_get("/healthz", receiver.answer_health)
+    app.router.add_route("*", "/healthz", receiver.refuse_health)
+    app.router.add_route("*", "/{path:.*}", receiver.answer_export)
+    app.cleanup_ctx.append(receiver.threads)
+    return app
+
+
+async def serve(app: web.Application, listening: socket.socket) -> "Listener":
+    """Serve on a socket that is bound already; whoever bound it may keep it over our restart."""
+    # aiohttp would inflate bodies, and leave Content-Encoding as it was: they are kept as sent.
+    runner = web.AppRunner(
+        app,
+        auto_decompress=False,
+        access_log=None,
+        logger=connection_logger(),
+        shutdown_timeout=FINISH_TIMEOUT_S,
+    )
+    await runner.setup()
+    await web.SockSite(runner, listening).start()
+    return Listener(runner)
+
+
+class Listener:
+    """A receiver that listens, until it is closed."""
+
+    def __init__(self, runner: web.AppRunner) -> None:
+        self._runner = runner
+        self.port: int = runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop listening, then finish open requests within ``FINISH_TIMEOUT_S``."""
+        await self._runner.cleanup()
+
+
+class _Limits(NamedTuple):
+    body_bytes: int
+    idle_timeout_s: float
+
+
+class _Receiver:
+    """The handlers, and what they need."""
+
+    def __init__(
+        self,
+        intake: AcceptsRequests,
+        clock: Clock,
+        health: HealthReport,
+        limits: _Limits,
+        answered: Counter[int],
+    ) -> None:
+        self._intake = intake
+        self._clock = clock
+        self._health = health
+        self._limits = limits
+        self._answered = answered
+        self._check_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-check")
+        self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-health")
+
+    async def threads(self, _: web.Application) -> AsyncIterator[None]:
+        """End the threads with the application; what hangs in ``health`` is not waited for."""
+        yield
+        self._check_thread.shutdown()
+        self._health_thread.shutdown(wait=False, cancel_futures=True)
+
+    async def answer_export(self, request: web.Request) -> web.Response:
+        """Accept an export request, or say why not."""
+        encoding = encoding_of(request.headers) or Encoding.JSON
+        try:
+            await self._accept(request)
+            answer = response.accepted(encoding)
+        except RefusedError as refused:
+            note(logging.DEBUG, "receive.refused", reason=refused.refusal)
+            answer = response.refused(refused.refusal, str(refused), encoding)
+        except IntakeUnavailableError as unavailable:
+            answer = response.unavailable(unavailable.retry_after_s, encoding)
+        except Exception as error:  # noqa: BLE001 - the root of a request: a 500 loses the batch
+            answer = _failed(error, encoding)
+        return self._send(answer)
+
+    async def answer_health(self, _: web.Request) -> web.Response:
+        """Answer what ``health`` says, as JSON."""
+        loop = asyncio.get_running_loop()
+        try:
+            report = await loop.run_in_executor(self._health_thread, self._health)
+            answer = Answer(status=200, content_type=Encoding.JSON, body=orjson.dumps(dict(report)))
+        except Exception as error:  # noqa: BLE001 - the root of a request
+            answer = _failed(error, Encoding.JSON)
+        return self._send(answer)
+
+    async def refuse_health(self, _: web.Request) -> web.Response:
+        """Answer any other method on the path of ``answer_health``."""
+        text = "Only GET is served here."
+        return self._send(response.refused(Refusal.METHOD, text, Encoding.JSON, allow="GET, HEAD"))
+
+    async def _accept(self, request: web.Request) -> None:
+        head = check_head(request.path, request.method, request.headers)
+        body = await _read_body(request, self._limits)
+        records = await self._count(head, body)
+        if records:
+            await self._intake.append(
+                ExportRequest(
+                    signal=head.signal,
+                    encoding=head.encoding,
+                    body=body,
+                    gzipped=head.gzipped,
+                    records=records,
+                    received_at_ms=self._clock.now_ms(),
+                )
+            )
+
+    async def _count(self, head: Head, body: bytes) -> int:
+        if len(body) <= LARGE_BODY_BYTES:
+            return count_records(head, body, self._limits.body_bytes)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._check_thread, count_records, head, body, self._limits.body_bytes
+        )
+
+    def _send(self, answer: Answer) -> web.Response:
+        self._answered[answer.status] += 1
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            headers={"Content-Type": answer.content_type, **answer.headers},
+        )
+
+
+async def _read_body(request: web.Request, limits: _Limits) -> bytes:
+    """Read a body of at most ``limits.body_bytes``, of announced length or chunked.
+
+    Raises:
+        RefusedError: It is larger, or did not come whole.
+    """
+    check_size(request.content_length or 0, limits.body_bytes)
+    try:
+        async with asyncio.timeout(limits.idle_timeout_s) as idle:
+            return await _read_chunks(request.content, limits, idle)
+    except (web.RequestPayloadError, OSError) as error:  # a TimeoutError is an OSError too
+        text = "The body ended early, stopped coming, or its chunks are malformed."
+        raise RefusedError(Refusal.INCOMPLETE, text) from error
+
+
+async def _read_chunks(content: StreamReader, limits: _Limits, idle: asyncio.Timeout) -> bytes:
+    chunks: list[bytes] = []
+    size_bytes = 0
+    async for chunk in content.iter_any():
+        size_bytes += len(chunk)
+        check_size(size_bytes, limits.body_bytes)
+        chunks.append(chunk)
+        idle.reschedule(asyncio.get_running_loop().time() + limits.idle_timeout_s)
+    return b"".join(chunks)
+
+
+def _failed(error: Exception, encoding: Encoding) -> Answer:
+    """Log where it happened and what kind it was; the error's own text may quote content."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    note(
+        logging.ERROR,
+        "receive.failed",
+        error=type(error).__name__,
+        function=frame.name,
+        line=frame.lineno,
+    )
+    return response.unavailable(RETRY_AFTER_S, encoding)

@@ -1,0 +1,193 @@
+"""How many records a body holds, by looking through it without taking it apart.
+
+Responsible for: log records, data points and spans in both encodings, and that a body has the
+shape of its Export…ServiceRequest down to them.
+Left to others: inflating (``request``), everything the records say (``decode``).
+
+This runs in the process that owes clients an answer, so it builds as little as it can.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bridge.errors import UndecodableError
+from bridge.model.requests import Encoding, Signal
+
+SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+Request = TypeVar("Request")
+
+
+def count(signal: Signal, encoding: Encoding, body: bytes) -> int:
+    """Count log records, data points or spans in an inflated body.
+
+    Raises:
+        UndecodableError: It is not the signal's Export…ServiceRequest in that encoding.
+    """
+    try:
+        return COUNTERS[encoding, signal](body)
+    # RecursionError: msgspec follows nesting on the interpreter's stack and ends where that does.
+    except (DecodeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UndecodableError(f"not an export request for {signal} in {encoding}") from error
+
+
+def _count_logs(body: bytes) -> int:
+    message = ExportLogsServiceRequest.FromString(body)
+    return sum(
+        len(scope.log_records)
+        for resource in message.resource_logs
+        for scope in resource.scope_logs
+    )
+
+
+def _count_metrics(body: bytes) -> int:
+    message = ExportMetricsServiceRequest.FromString(body)
+    return sum(
+        len(getattr(metric, kind).data_points)
+        for resource in message.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if (kind := metric.WhichOneof("data")) is not None
+    )
+
+
+def _count_traces(body: bytes) -> int:
+    message = ExportTraceServiceRequest.FromString(body)
+    return sum(
+        len(scope.spans) for resource in message.resource_spans for scope in resource.scope_spans
+    )
+
+
+# The shape of OTLP/JSON down to its records. msgspec checks these fields, builds nothing for the
+# rest and still validates it as JSON: 13 MB in 6 ms, where building objects for everything, as
+# orjson has to, takes 400 ms, and the answers to all other clients wait meanwhile.
+
+
+class _Json(msgspec.Struct, rename="camel", gc=False):
+    """Any object: unknown fields are looked over. JSON null stands for "left out"."""
+
+
+class _ScopeLogs(_Json):
+    log_records: list[_Json] | None = None
+
+
+class _ResourceLogs(_Json):
+    scope_logs: list[_ScopeLogs] | None = None
+
+
+class _LogsRequest(_Json):
+    resource_logs: list[_ResourceLogs] | None = None
+
+
+class _Data(_Json):
+    data_points: list[_Json] | None = None
+
+
+class _Metric(_Json):
+    gauge: _Data | None = None
+    sum: _Data | None = None
+    histogram: _Data | None = None
+    exponential_histogram: _Data | None = None
+    summary: _Data | None = None
+
+
+class _ScopeMetrics(_Json):
+    metrics: list[_Metric] | None = None
+
+
+class _ResourceMetrics(_Json):
+    scope_metrics: list[_ScopeMetrics] | None = None
+
+
+class _MetricsRequest(_Json):
+    resource_metrics: list[_ResourceMetrics] | None = None
+
+
+class _ScopeSpans(_Json):
+    spans: list[_Json] | None = None
+
+
+class _ResourceSpans(_Json):
+    scope_spans: list[_ScopeSpans] | None = None
+
+
+class _TracesRequest(_Json):
+    resource_spans: list[_ResourceSpans] | None = None
+
+
+_LOGS_DECODER = msgspec.json.Decoder(_LogsRequest)
+_METRICS_DECODER = msgspec.json.Decoder(_MetricsRequest)
+_TRACES_DECODER = msgspec.json.Decoder(_TracesRequest)
+
+
+def _count_logs_json(body: bytes) -> int:
+    request = _decode_json(_LOGS_DECODER, body)
+    return sum(
+        len(scope.log_records or ())
+        for resource in request.resource_logs or ()
+        for scope in resource.scope_logs or ()
+    )
+
+
+def _count_metrics_json(body: bytes) -> int:
+    request = _decode_json(_METRICS_DECODER, body)
+    return sum(
+        len(data.data_points or ())
+        for resource in request.resource_metrics or ()
+        for scope in resource.scope_metrics or ()
+        for metric in scope.metrics or ()
+        for data in _data(metric)
+    )
+
+
+def _data(metric: _Metric) -> Iterable[_Data]:
+    kinds = (
+        metric.gauge,
+        metric.sum,
+        metric.histogram,
+        metric.exponential_histogram,
+        metric.summary,
+    )
+    return filter(None, kinds)
+
+
+def _count_traces_json(body: bytes) -> int:
+    request = _decode_json(_TRACES_DECODER, body)
+    return sum(
+        len(scope.spans or ())
+        for resource in request.resource_spans or ()
+        for scope in resource.scope_spans or ()
+    )
+
+
+def _decode_json(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request:
+    r"""Decode what is UTF-8 and JSON.
+
+    JavaScript cuts strings between the halves of a surrogate pair and writes such a half as an
+    escape of its own. A strict parser refuses the whole batch for it, so escaped halves, which
+    matter nothing here, are looked at as ``\ufffd``.
+    """
+    body.decode()  # msgspec does not look at the characters of what it skips
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return decoder.decode(SURROGATE_ESCAPE.sub(rb"\\ufffd", body))
+
+
+COUNTERS: Final[Mapping[tuple[Encoding, Signal], Callable[[bytes], int]]] = {
+    (Encoding.PROTOBUF, Signal.LOGS): _count_logs,
+    (Encoding.PROTOBUF, Signal.METRICS): _count_metrics,
+    (Encoding.PROTOBUF, Signal.TRACES): _count_traces,
+    (Encoding.JSON, Signal.LOGS): _count_logs_json,
+    (Encoding.JSON, Signal.METRICS): _count_metrics_json,
+    (Encoding.JSON, Signal.TRACES): _count_traces_json,
+}

@@ -1,0 +1,180 @@
+"""Is this an export request that can be accepted? Pure checks of path, headers and body.
+
+Responsible for: which signal and encoding a request is, and that its body is what it claims.
+Left to others: reading the bytes (``http``), looking through them (``records``), what they say
+(``decode``).
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from bridge.errors import BridgeError, UndecodableError
+from bridge.model.requests import Encoding, Signal
+from bridge.receive import records
+
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
+"""Prompts and raw API bodies have no bound of their own; 108 kB was seen for a turn of six calls,
+and gateways batch thousands of records. Applies on the wire and again after inflating."""
+
+MAX_GZIP_MEMBERS: Final = 64
+"""gzip may be several members one behind another. Exporters write one; millions of empty ones
+would cost a copy of the rest of the body each."""
+
+EXPORT_PATH: Final = re.compile(r"(?:/.*)?/v1/(logs|metrics|traces)/*")
+
+GZIP_WINDOW_BITS: Final = 16 + zlib.MAX_WBITS
+
+
+class Refusal(StrEnum):
+    """Why a request is refused; trying the same again will not help with any of these."""
+
+    NOT_FOUND = "not_found"
+    METHOD = "method"
+    CONTENT_TYPE = "content_type"
+    CONTENT_ENCODING = "content_encoding"
+    TOO_LARGE = "too_large"
+    INCOMPLETE = "incomplete"
+    """The body ended early or was framed wrongly."""
+    NOT_GZIP = "not_gzip"
+    MALFORMED = "malformed"
+    """The body is not the signal's Export…ServiceRequest in the encoding it claims."""
+
+
+class RefusedError(BridgeError):
+    """A request that is not accepted. The text is for its sender and never repeats content."""
+
+    def __init__(self, refusal: Refusal, text: str) -> None:
+        super().__init__(text)
+        self.refusal = refusal
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What path and headers say of a body. Made by ``check_head``, used by ``count_records``."""
+
+    signal: Signal
+    encoding: Encoding
+    gzipped: bool
+
+
+def check_head(path: str, method: str, headers: Mapping[str, str]) -> Head:
+    """Decide from path, method and headers what will follow.
+
+    Args:
+        path: Without the query, percent-decoded.
+        method: As sent.
+        headers: A mapping that ignores case.
+
+    Raises:
+        RefusedError: Nothing that could follow would be accepted.
+    """
+    signal = _signal(path)
+    if method != "POST":
+        raise RefusedError(Refusal.METHOD, "Only POST is served here; export with POST.")
+    encoding = encoding_of(headers)
+    if encoding is None:
+        raise RefusedError(
+            Refusal.CONTENT_TYPE,
+            "Content-Type must be application/x-protobuf or application/json;"
+            " set the exporter's protocol to http/protobuf or http/json.",
+        )
+    return Head(signal=signal, encoding=encoding, gzipped=_is_gzip(headers))
+
+
+def encoding_of(headers: Mapping[str, str]) -> Encoding | None:
+    """The encoding ``Content-Type`` names, parameters such as charset aside; None for others."""
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return Encoding(media_type) if media_type in set(Encoding) else None
+
+
+def check_size(size_bytes: int, max_body_bytes: int) -> None:
+    """Hold a body, or as much as there is of it, against the limit.
+
+    Raises:
+        RefusedError: It is larger.
+    """
+    if size_bytes > max_body_bytes:
+        raise RefusedError(
+            Refusal.TOO_LARGE,
+            f"The body is larger than {max_body_bytes} bytes, on the wire or inflated;"
+            " let the exporter send smaller batches.",
+        )
+
+
+def count_records(head: Head, body: bytes, max_body_bytes: int) -> int:
+    """Look through a body and count its log records, data points or spans.
+
+    Raises:
+        RefusedError: It cannot be inflated, inflates beyond the limit, or does not parse.
+    """
+    check_size(len(body), max_body_bytes)
+    plain = inflate(body, max_body_bytes) if head.gzipped else body
+    try:
+        return records.count(head.signal, head.encoding, plain)
+    except UndecodableError as error:
+        raise RefusedError(
+            Refusal.MALFORMED,
+            f"The body is not an OTLP export request for {head.signal} in {head.encoding};"
+            " check the exporter's protocol and endpoint.",
+        ) from error
+
+
+def inflate(body: bytes, max_bytes: int) -> bytes:
+    """Undo gzip, never holding more than ``max_bytes`` of the result.
+
+    Raises:
+        RefusedError: Not gzip, cut short, or larger than ``max_bytes``.
+    """
+    plain: list[bytes] = []
+    left_bytes = max_bytes
+    for _ in range(MAX_GZIP_MEMBERS):
+        member, body = _inflate_member(body, left_bytes)
+        plain.append(member)
+        left_bytes -= len(member)
+        if not body:
+            return b"".join(plain)
+    raise _not_gzip()
+
+
+def _inflate_member(body: bytes, max_bytes: int) -> tuple[bytes, bytes]:
+    """Inflate the first gzip member of ``body``; returns it and what follows."""
+    inflater = zlib.decompressobj(GZIP_WINDOW_BITS)
+    try:
+        # One byte more than allowed tells "just fits" from "too large"; 0 would mean no limit.
+        plain = inflater.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise _not_gzip() from error
+    check_size(len(plain), max_bytes)
+    if not inflater.eof:
+        raise _not_gzip()
+    return plain, inflater.unused_data
+
+
+def _not_gzip() -> RefusedError:
+    return RefusedError(
+        Refusal.NOT_GZIP, "Content-Encoding says gzip, but the body is not one complete gzip file."
+    )
+
+
+def _signal(path: str) -> Signal:
+    match = EXPORT_PATH.fullmatch(path)
+    if match is None:
+        raise RefusedError(
+            Refusal.NOT_FOUND,
+            "Nothing is served here; export to /v1/logs, /v1/metrics or /v1/traces.",
+        )
+    return Signal(match[1])
+
+
+def _is_gzip(headers: Mapping[str, str]) -> bool:
+    coding = headers.get("Content-Encoding", "").strip().lower()
+    if coding not in {"", "identity", "gzip"}:
+        raise RefusedError(
+            Refusal.CONTENT_ENCODING,
+            "Content-Encoding must be gzip or identity; set the exporter's compression to one.",
+        )
+    return coding == "gzip"

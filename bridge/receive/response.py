@@ -1,0 +1,89 @@
+"""What the client is answered, in the encoding it speaks. Pure.
+
+Responsible for: status, headers and body of every answer, success and failure.
+Left to others: deciding which answer it is (``request``, ``intake``), sending it (``http``).
+
+The client drops a batch on every failure except 429, 502, 503 and 504, which is why there is no
+500 here: what is our fault is 503, with the time after which to come again.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+import orjson
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # it has no stubs
+
+from bridge.model.requests import Encoding
+from bridge.receive.request import Refusal
+
+
+class Code(IntEnum):
+    """The values of google.rpc.Code that are answered."""
+
+    INVALID_ARGUMENT = 3
+    NOT_FOUND = 5
+    UNIMPLEMENTED = 12
+    UNAVAILABLE = 14
+
+
+STATUSES: Final = {
+    Refusal.NOT_FOUND: (404, Code.NOT_FOUND),
+    Refusal.METHOD: (405, Code.UNIMPLEMENTED),
+    Refusal.CONTENT_TYPE: (415, Code.INVALID_ARGUMENT),
+    Refusal.CONTENT_ENCODING: (415, Code.INVALID_ARGUMENT),
+    # Not RESOURCE_EXHAUSTED: to an OTLP client that means "later", and later it is as large.
+    Refusal.TOO_LARGE: (413, Code.INVALID_ARGUMENT),
+    Refusal.INCOMPLETE: (400, Code.INVALID_ARGUMENT),
+    Refusal.NOT_GZIP: (400, Code.INVALID_ARGUMENT),
+    Refusal.MALFORMED: (400, Code.INVALID_ARGUMENT),
+}
+"""HTTP status and google.rpc.Code for each refusal."""
+
+EMPTY_RESPONSE: Final = {Encoding.PROTOBUF: b"", Encoding.JSON: b"{}"}
+"""An Export…ServiceResponse without partial_success: everything was taken. The same bytes for
+all three signals."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP answer, ready to be sent."""
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: dict[str, str] = {}
+
+
+def accepted(encoding: Encoding) -> Answer:
+    """Answer 200: what was posted is on disk."""
+    return Answer(status=200, content_type=encoding, body=EMPTY_RESPONSE[encoding])
+
+
+def refused(refusal: Refusal, text: str, encoding: Encoding, *, allow: str = "POST") -> Answer:
+    """Answer a request that will never be accepted as it is; ``allow`` goes with a wrong method."""
+    status, code = STATUSES[refusal]
+    return Answer(
+        status=status,
+        content_type=encoding,
+        body=_status_body(code, text, encoding),
+        headers={"Allow": allow} if refusal is Refusal.METHOD else {},
+    )
+
+
+def unavailable(retry_after_s: int, encoding: Encoding) -> Answer:
+    """Answer 503: nothing is wrong with the request, and nothing of it was kept."""
+    text = f"The request could not be stored now; send it again after {retry_after_s} s."
+    return Answer(
+        status=503,
+        content_type=encoding,
+        body=_status_body(Code.UNAVAILABLE, text, encoding),
+        headers={"Retry-After": str(retry_after_s)},
+    )
+
+
+def _status_body(code: Code, text: str, encoding: Encoding) -> bytes:
+    """A google.rpc.Status."""
+    if encoding is Encoding.JSON:
+        return orjson.dumps({"code": code, "message": text})
+    body: bytes = Status(code=code, message=text).SerializeToString()
+    return body

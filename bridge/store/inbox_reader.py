@@ -1,0 +1,144 @@
+"""Reading the inbox beside its writer: for the assembler and for ``/healthz``."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from bridge.errors import StoreError
+from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
+from bridge.store.inbox_schema import InboxTotals, reported, schema_version, totals_of
+from bridge.store.sqlite import connect
+
+READ: Final = (
+    "SELECT position, received_at_ms, signal, encoding, gzipped, records, body FROM requests"
+    " WHERE position > :after AND position <= :last AND (:signal IS NULL OR signal = :signal)"
+    " ORDER BY position LIMIT :limit"
+)
+
+Row = tuple[int, int, str, str, int, int, bytes]
+
+
+class InboxReader:
+    """Reads the inbox beside its writer, from any process or thread, and never locks it.
+
+    A file that is not there yet reads as an empty inbox.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._empty: dict[Signal | None, tuple[int, int]] = {}
+
+    def read(
+        self, after: int, signal: Signal | None, max_bytes: int, max_entries: int
+    ) -> list[InboxEntry]:
+        """Entries behind position ``after`` in order of commit; all signals when it is None.
+
+        Stops before ``max_bytes`` of bodies or ``max_entries`` are passed, but gives one entry
+        if there is any, however large.
+
+        Raises:
+            StoreError: The file cannot be read; the next call opens it anew.
+        """
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            last = _last_position(connection)
+            rows = _rows(connection, self._skip(after, signal), last, signal, max_entries)
+            with closing(rows):
+                entries, exhausted = _take(rows, max_bytes)
+            if exhausted and len(entries) < max_entries:
+                self._empty[signal] = (entries[-1].position if entries else after, last)
+            return entries
+
+    def totals(self) -> InboxTotals:
+        """What the writer has counted; zeros when there is no inbox yet.
+
+        Raises:
+            StoreError: The file cannot be read; the next call opens it anew.
+        """
+        with self._reading() as connection:
+            rows = (
+                () if connection is None else connection.execute("SELECT name, value FROM totals")
+            )
+            return totals_of(dict(rows))
+
+    def close(self) -> None:
+        """Close the file; a later call opens it again."""
+        with self._lock:
+            self._drop()
+
+    def _skip(self, after: int, signal: Signal | None) -> int:
+        """Where to start: positions only grow, so what was found empty once stays empty."""
+        start, end = self._empty.get(signal, (0, 0))
+        return max(after, end) if start <= after else after
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        with self._lock:
+            try:
+                with reported(self._path):
+                    yield self._opened()
+            except StoreError:
+                self._drop()
+                raise
+
+    def _opened(self) -> sqlite3.Connection | None:
+        if self._connection is None and self._path.exists():
+            connection = connect(self._path, read_only=True)
+            if schema_version(connection) == 0:  # the writer has not come to its tables yet
+                connection.close()
+            else:
+                self._connection = connection
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._empty.clear()
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
+    """Everything up to here is committed: there is one writer, and positions are in its order."""
+    position: int = connection.execute("SELECT ifnull(max(position), 0) FROM requests").fetchone()[
+        0
+    ]
+    return position
+
+
+def _rows(
+    connection: sqlite3.Connection, after: int, last: int, signal: Signal | None, limit: int
+) -> sqlite3.Cursor:
+    return connection.execute(
+        READ, {"after": after, "last": last, "signal": signal, "limit": limit}
+    )
+
+
+def _take(rows: Iterator[Row], max_bytes: int) -> tuple[list[InboxEntry], bool]:
+    """Entries up to ``max_bytes``, and whether the rows came to their end."""
+    entries: list[InboxEntry] = []
+    taken_bytes = 0
+    for row in rows:
+        taken_bytes += len(row[-1])
+        if entries and taken_bytes > max_bytes:
+            return entries, False
+        entries.append(_entry(row))
+    return entries, True
+
+
+def _entry(row: Row) -> InboxEntry:
+    position, received_at_ms, signal, encoding, gzipped, records, body = row
+    request = ExportRequest(
+        signal=Signal(signal),
+        encoding=Encoding(encoding),
+        body=body,
+        gzipped=bool(gzipped),
+        records=records,
+        received_at_ms=received_at_ms,
+    )
+    return InboxEntry(position=position, request=request)

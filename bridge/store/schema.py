@@ -1,0 +1,76 @@
+"""The ledger's tables. The inbox keeps its own, it shares nothing with these."""
+
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+
+LEDGER: Final = (
+    """CREATE TABLE IF NOT EXISTS turns (
+        key TEXT PRIMARY KEY,
+        trace_id TEXT NOT NULL,
+        session_id TEXT,
+        live INTEGER NOT NULL,
+        held INTEGER NOT NULL,
+        started_ms INTEGER NOT NULL,
+        saved_at_ms INTEGER NOT NULL,
+        state BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS live_turns ON turns (held) WHERE live",
+    "CREATE INDEX IF NOT EXISTS turns_by_age ON turns (saved_at_ms) WHERE NOT live",
+    "CREATE INDEX IF NOT EXISTS turns_by_session ON turns (session_id)",
+    """CREATE TABLE IF NOT EXISTS conversations (
+        key TEXT PRIMARY KEY,
+        live INTEGER NOT NULL,
+        held INTEGER NOT NULL,
+        saved_at_ms INTEGER NOT NULL,
+        state BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS live_conversations ON conversations (held) WHERE live",
+    "CREATE INDEX IF NOT EXISTS conversations_by_age ON conversations (saved_at_ms) WHERE NOT live",
+    """CREATE TABLE IF NOT EXISTS observations (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        span_id BLOB NOT NULL UNIQUE,
+        trace_id TEXT NOT NULL,
+        session_id TEXT,
+        user_id TEXT,
+        kind TEXT NOT NULL,
+        is_root INTEGER NOT NULL,
+        is_error INTEGER NOT NULL,
+        model TEXT,
+        start_ms INTEGER NOT NULL,
+        end_ms INTEGER NOT NULL,
+        cost_picousd INTEGER,
+        usage TEXT,
+        service_name TEXT NOT NULL,
+        service_version TEXT,
+        span BLOB NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT,
+        changed_at_ms INTEGER NOT NULL
+    )""",
+    "CREATE INDEX IF NOT EXISTS pending ON observations (position) WHERE state = 'pending'",
+    "CREATE INDEX IF NOT EXISTS observations_by_age ON observations (changed_at_ms)",
+    "CREATE INDEX IF NOT EXISTS observations_by_trace ON observations (trace_id)",
+    "CREATE INDEX IF NOT EXISTS observations_by_session ON observations (session_id)",
+    """CREATE TABLE IF NOT EXISTS quarantine (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        position INTEGER NOT NULL,
+        record_index INTEGER,
+        records INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        body BLOB NOT NULL,
+        at_ms INTEGER NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS totals (
+        name TEXT PRIMARY KEY, value INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+)
+"""
+* ``turns.state`` and ``conversations.state`` are the correlator's; ``live`` ones are taken up again
+  at a start, the others are kept to recognise what comes late or again.
+* ``observations.state`` is pending → delivered | rejected; ``position`` is the order of delivery.
+  ``span_id`` is the duplicate filter. The plain columns are for sums; the rest is in ``span``.
+* ``totals`` count record outcomes and observations; ``facts`` hold the watermark and what is known
+  of Langfuse.
+"""

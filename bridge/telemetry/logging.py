@@ -1,0 +1,124 @@
+"""One way of logging for every process: structlog events and the standard library's alike.
+
+An event is a dotted name in the past tense with details as keys. This module decides only how it
+is written; what is worth an event is decided where it happens.
+"""
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import TextIO
+
+import structlog
+from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
+
+REFUSED = "<refused>"
+REFUSED_KEYS = frozenset({"body", "prompt", "input", "output", "authorization", "secret_key"})
+"""Content and keys have no place in a log; a mistake shows as this marker instead of as them."""
+QUIET_LOGGERS = ("asyncio", "aiohttp")
+"""They tell of each connection at info; their warnings are worth reading."""
+MAX_FRAMES = 20
+
+
+def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
+    """Send all logging of this process to ``stream`` (stderr); calling again replaces it.
+
+    Args:
+        level: debug, info, warning or error.
+        log_format: console, json, or auto: console when ``stream`` is a terminal.
+        stream: Where to write.
+    """
+    stream = sys.stderr if stream is None else stream
+    colours = stream.isatty()
+    console = log_format == "console" or (log_format == "auto" and colours)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(_console(colours=colours) if console else _json()))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        refuse_content,
+    ]
+
+
+def _formatter(last: Iterable[Processor]) -> logging.Formatter:
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared(),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+
+
+def _console(*, colours: bool) -> list[Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colours,
+            timestamp_key="time",
+            # The default prints the local variables of every frame, and with them content.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
+
+
+def _json() -> list[Processor]:
+    return [_exception_as_fields, _event_first, structlog.processors.JSONRenderer(default=str)]
+
+
+def refuse_content(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put a marker in place of values under names that only content and keys have."""
+    return {key: _refuse(key, value) for key, value in event.items()}
+
+
+def _refuse(key: object, value: object) -> object:
+    if str(key).lower() in REFUSED_KEYS:
+        return REFUSED
+    if isinstance(value, dict):
+        return {inner: _refuse(inner, inner_value) for inner, inner_value in value.items()}
+    return value
+
+
+def _exception_as_fields(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    error = _error_of(event.pop("exc_info", None))
+    return event if error is None else {**event, "exception": _described(error)}
+
+
+def _error_of(exc_info: ExcInfo | BaseException | bool | None) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1]
+    return sys.exc_info()[1] if exc_info else None
+
+
+def _described(error: BaseException) -> dict[str, object]:
+    """Type, message and the innermost frames, oldest first; ``cause`` when there is one."""
+    frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
+    described: dict[str, object] = {
+        "type": type(error).__qualname__,
+        "message": str(error),
+        "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return described if cause is None else {**described, "cause": _described(cause)}
+
+
+def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    first = ("event", "level", "time", "logger")
+    order = (*(key for key in first if key in event), *(key for key in event if key not in first))
+    return {key: event[key] for key in order}

@@ -1,0 +1,52 @@
+import io
+
+from rich.console import Console
+
+from bridge.terminal.sessions import COLUMNS, sessions_lines, sessions_table
+from tests.unit.terminal.samples import a_session
+
+OTHER = a_session(
+    session_id="tab\there", user_id=None, models=(), live=1, errors=2, tools=1_200, tokens={}
+)
+
+
+def drawn(width: int) -> str:
+    console = Console(file=io.StringIO(), record=True, width=width)
+    console.print(sessions_table([a_session(), OTHER]))
+    return console.export_text()
+
+
+def test_piped_sessions_are_whole_values_between_tabs() -> None:
+    header, first, second = (line.split("\t") for line in sessions_lines([a_session(), OTHER]))
+    assert header == list(COLUMNS)
+    assert first == [
+        "2026-11-22 00:19:44",
+        "alex",
+        "97d2fd7f-1111-4222-8333-444455556666",
+        "claude-opus-5-5",
+        "2",
+        "2 m 05 s",
+        "$0.003086",
+        "4",
+        "11→117 tok (1,010 cached)",
+        "0",
+    ]
+    assert second[1:5] == ["-", "tab here", "-", "2 (1 live)"]
+    assert second[-3:] == ["1,200", "0→0 tok", "2"]
+
+
+def test_the_header_is_there_when_nothing_else_is() -> None:
+    assert sessions_lines([]) == [
+        "start\tuser\tsession\tmodel\tprompts\tduration\tcost\ttools\ttokens\terrors"
+    ]
+
+
+def test_the_table_shows_ids_that_show_understands() -> None:
+    header, first, second = drawn(160).splitlines()
+    assert header.split() == list(COLUMNS)
+    assert first.split()[:5] == ["2026-11-22", "00:19:44", "alex", "97d2fd7f", "claude-opus-5-5"]
+    assert second.split()[-3:] == ["0→0", "tok", "2"]
+
+
+def test_a_narrow_terminal_folds_and_cuts_nothing() -> None:
+    assert sorted("".join(drawn(70).split())) == sorted("".join(drawn(160).split()))

@@ -1,0 +1,310 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from bridge.config import Config, Content, LogFormat, LogLevel, Tag, load
+from bridge.errors import ConfigError
+
+KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-planted"}
+
+
+def write(folder: Path, text: str, name: str = "config/bridge.toml") -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def loaded(folder: Path, environ: Mapping[str, str] | None = None, **options: object) -> Config:
+    return load(options, environ or {}, folder).config
+
+
+def problems(
+    folder: Path, environ: Mapping[str, str] | None = None, **options: object
+) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(options, environ or {}, folder)
+    return caught.value.problems
+
+
+def test_nothing_set_gives_the_documented_defaults(tmp_path: Path) -> None:
+    config = loaded(tmp_path)
+    assert config.model_dump(exclude={"data_dir"}) == {
+        "langfuse_base_url": "https://cloud.langfuse.com",
+        "langfuse_public_key": None,
+        "langfuse_secret_key": None,
+        "host": "127.0.0.1",
+        "port": 4318,
+        "tags": (
+            Tag("member", "member"),
+            Tag("department", "department"),
+            Tag("team.id", "team"),
+            Tag("cost_center", "cost_center"),
+        ),
+        "group_by": "",
+        "content": Content.FULL,
+        "environment": "",
+        "settle_s": 3.0,
+        "quiet_s": 30.0,
+        "idle_s": 1800.0,
+        "retention_days": 7.0,
+        "log_level": LogLevel.INFO,
+        "log_format": LogFormat.AUTO,
+        "max_body_mb": 64.0,
+    }
+    assert config.data_dir.name == "langfuse-bridge"
+    assert not config.delivers
+
+
+def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
+    write(tmp_path, "port = 1\nquiet_s = 1\nidle_s = 1\n")
+    result = load(
+        {"port": "3", "host": None}, {"BRIDGE_PORT": "2", "BRIDGE_QUIET_S": "2"}, tmp_path
+    )
+    config = result.config
+    assert (config.port, config.quiet_s, config.idle_s, config.settle_s) == (3, 2.0, 1.0, 3.0)
+    assert {name: result.sources[name] for name in ("port", "quiet_s", "idle_s", "host")} == {
+        "port": "--port",
+        "quiet_s": "BRIDGE_QUIET_S",
+        "idle_s": "idle_s in config/bridge.toml",
+        "host": "default",
+    }
+
+
+@pytest.mark.parametrize(
+    ("environ", "options"),
+    [
+        ({"BRIDGE_CONFIG": "mine.toml"}, {}),
+        ({"BRIDGE_CONFIG": "other.toml"}, {"config": "mine.toml"}),
+    ],
+    ids=["by variable", "by option, which wins"],
+)
+def test_another_file_can_be_named(
+    tmp_path: Path, environ: dict[str, str], options: dict[str, object]
+) -> None:
+    write(tmp_path, "port = 1")
+    write(tmp_path, "port = 2", "mine.toml")
+    assert loaded(tmp_path, environ, **options).port == 2
+
+
+def test_a_named_file_that_is_missing_is_a_problem(tmp_path: Path) -> None:
+    assert problems(tmp_path, {"BRIDGE_CONFIG": "gone.toml"}) == [
+        "gone.toml: there is no such file"
+    ]
+
+
+@pytest.mark.parametrize("content", [b"port = = 1", b"host = '\xff'"], ids=["syntax", "encoding"])
+def test_a_file_that_is_no_toml_is_a_problem_beside_the_others(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "bad.toml").write_bytes(content)
+    bad_file, bad_port = problems(tmp_path, {"BRIDGE_PORT": "x"}, config="bad.toml")
+    assert bad_file.startswith("bad.toml: is no TOML: ")
+    assert bad_port.startswith("BRIDGE_PORT: ")
+
+
+def test_everything_wrong_anywhere_is_reported_at_once_as_the_user_wrote_it(tmp_path: Path) -> None:
+    write(tmp_path, 'prot = 4318\nport = "many"\nsettle_s = true\n[sender]\nhost = "x"\n')
+    environ = {"BRIDGE_PORT": "4319", "BRIDGE_QUIET_S": "-1", "LANGFUSE_HOST": "example.com"}
+    assert problems(tmp_path, {**environ, "LANGFUSE_PUBLIC_KEY": "pk"}, log_level="loud") == [
+        (
+            "port in config/bridge.toml: should be a valid integer, "
+            "unable to parse string as an integer; it is 'many'"
+        ),
+        "settle_s in config/bridge.toml: should be a number; it is True",
+        "prot in config/bridge.toml: is not a setting; did you mean port?",
+        "sender in config/bridge.toml: is not a setting",
+        "LANGFUSE_HOST: should be an http:// or https:// address",
+        "BRIDGE_QUIET_S: should be greater than or equal to 0; it is '-1'",
+        "--log-level: should be 'debug', 'info', 'warning' or 'error'; it is 'loud'",
+        "LANGFUSE_SECRET_KEY: is missing, though LANGFUSE_PUBLIC_KEY is set; set both or neither",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BRIDGE_PORT", "65536"),
+        ("BRIDGE_PORT", "-1"),
+        ("BRIDGE_PORT", "43.18"),
+        ("BRIDGE_SETTLE_S", "nan"),
+        ("BRIDGE_QUIET_S", "inf"),
+        ("BRIDGE_IDLE_S", "1e300"),
+        ("BRIDGE_IDLE_S", "30m"),
+        ("BRIDGE_RETENTION_DAYS", "0"),
+        ("BRIDGE_MAX_BODY_MB", "0"),
+        ("BRIDGE_CONTENT", "redacted"),
+        ("BRIDGE_LOG_FORMAT", "xml"),
+        ("BRIDGE_TAGS", "member,,team"),
+        ("BRIDGE_TAGS", "team.id:"),
+        ("BRIDGE_TAGS", "team,team.id:team"),
+        ("BRIDGE_GROUP_BY", "member,team"),
+        ("BRIDGE_ENVIRONMENT", "langfuse-dev"),
+        ("BRIDGE_ENVIRONMENT", "two words"),
+        ("BRIDGE_ENVIRONMENT", "x" * 41),
+        ("BRIDGE_DATA_DIR", "~nobody-of-this-name/x"),
+        ("LANGFUSE_BASE_URL", "cloud.langfuse.com"),
+        ("LANGFUSE_BASE_URL", "https://"),
+        ("LANGFUSE_BASE_URL", "https://h:99999"),
+        ("LANGFUSE_BASE_URL", "https://h/?project=1"),
+    ],
+)
+def test_a_wrong_value_is_a_problem_under_its_variables_name(
+    tmp_path: Path, variable: str, value: str
+) -> None:
+    (problem,) = problems(tmp_path, {variable: value})
+    assert problem.startswith(f"{variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "setting", "expected"),
+    [
+        ("BRIDGE_PORT", "0", "port", 0),
+        ("BRIDGE_SETTLE_S", "0.25", "settle_s", 0.25),
+        ("BRIDGE_QUIET_S", "0", "quiet_s", 0.0),
+        ("BRIDGE_RETENTION_DAYS", ".5", "retention_days", 0.5),
+        ("BRIDGE_CONTENT", "Metadata", "content", Content.METADATA),
+        ("BRIDGE_LOG_LEVEL", "DEBUG", "log_level", LogLevel.DEBUG),
+        (
+            "BRIDGE_TAGS",
+            " team.id : team ,member",
+            "tags",
+            (Tag("team.id", "team"), Tag("member", "member")),
+        ),
+        ("BRIDGE_TAGS", "", "tags", ()),
+        ("BRIDGE_TAGS", " ", "tags", ()),
+        ("BRIDGE_GROUP_BY", "team.id", "group_by", "team.id"),
+        ("BRIDGE_ENVIRONMENT", "Prod-EU_1", "environment", "prod-eu_1"),
+        ("BRIDGE_DATA_DIR", "/var/lib/x", "data_dir", Path("/var/lib/x")),
+        ("LANGFUSE_BASE_URL", "http://langfuse:3000/", "langfuse_base_url", "http://langfuse:3000"),
+        ("LANGFUSE_HOST", "https://h/path/", "langfuse_base_url", "https://h/path"),
+    ],
+)
+def test_a_variable_sets_its_setting(
+    tmp_path: Path, variable: str, value: str, setting: str, expected: object
+) -> None:
+    assert getattr(loaded(tmp_path, {variable: value}), setting) == expected
+
+
+@pytest.mark.parametrize("base_url", ["", " "], ids=["empty", "blank"])
+def test_an_empty_value_means_not_set(tmp_path: Path, base_url: str) -> None:
+    write(tmp_path, 'host = ""\ndata_dir = ""\n')
+    environ = {"BRIDGE_PORT": "", "LANGFUSE_SECRET_KEY": "", "LANGFUSE_BASE_URL": base_url}
+    result = load({}, {**environ, "LANGFUSE_HOST": "http://h"}, tmp_path)
+    assert result.config == Config(langfuse_base_url="http://h")
+    assert result.sources["langfuse_base_url"] == "LANGFUSE_HOST"
+
+
+def test_the_newer_name_of_the_base_url_wins(tmp_path: Path) -> None:
+    environ = {"LANGFUSE_HOST": "http://old", "LANGFUSE_BASE_URL": "http://new"}
+    assert loaded(tmp_path, environ).langfuse_base_url == "http://new"
+
+
+def test_tags_may_be_a_list_in_the_file(tmp_path: Path) -> None:
+    write(tmp_path, 'tags = ["member", "team.id:team"]')
+    assert loaded(tmp_path).tags == (Tag("member", "member"), Tag("team.id", "team"))
+
+
+@pytest.mark.parametrize("value", ["3", "[3]", '[["a"]]', "{a = 1}"])
+def test_tags_of_another_shape_are_a_problem(tmp_path: Path, value: str) -> None:
+    write(tmp_path, f"tags = {value}")
+    (problem,) = problems(tmp_path)
+    assert problem.startswith("tags in config/bridge.toml: should be attributes")
+
+
+@pytest.mark.parametrize(
+    ("environ", "data_dir"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, "/var/lib/a"),
+        ({"STATE_DIRECTORY": "/var/lib/a", "BRIDGE_DATA_DIR": "/srv/b"}, "/srv/b"),
+        ({"BRIDGE_DATA_DIR": "state"}, "{folder}/state"),
+    ],
+    ids=["first of systemd's", "own name wins", "relative to the working folder"],
+)
+def test_the_data_folder_is_found(tmp_path: Path, environ: dict[str, str], data_dir: str) -> None:
+    assert loaded(tmp_path, environ).data_dir == Path(data_dir.format(folder=tmp_path))
+
+
+def test_a_home_folder_is_expanded(tmp_path: Path) -> None:
+    assert loaded(tmp_path, {"BRIDGE_DATA_DIR": "~/x"}).data_dir == Path.home() / "x"
+
+
+def test_an_unknown_variable_of_ours_is_a_warning_and_others_are_not(tmp_path: Path) -> None:
+    environ = {
+        "BRIDGE_SETTLE": "1",
+        "BRIDGE_XYZZY": "1",
+        "LANGFUSE_TRACING": "1",
+        "BRIDGE_CONFIG": "",
+    }
+    assert load({}, environ, tmp_path).warnings == (
+        "BRIDGE_SETTLE: is not a setting; did you mean BRIDGE_SETTLE_S?",
+        "BRIDGE_XYZZY: is not a setting",
+    )
+
+
+@pytest.mark.parametrize("lone", list(KEYS))
+def test_one_key_without_the_other_is_a_problem(tmp_path: Path, lone: str) -> None:
+    (missing,) = set(KEYS) - {lone}
+    assert problems(tmp_path, {lone: "k"}) == [
+        f"{missing}: is missing, though {lone} is set; set both or neither"
+    ]
+
+
+def test_the_keys_may_come_from_different_sources(tmp_path: Path) -> None:
+    write(tmp_path, 'langfuse_public_key = "pk-lf-1"')
+    assert problems(tmp_path) == [
+        (
+            "LANGFUSE_SECRET_KEY: is missing, though langfuse_public_key in config/bridge.toml "
+            "is set; set both or neither"
+        )
+    ]
+    config = loaded(tmp_path, {"LANGFUSE_SECRET_KEY": "sk-lf-2"})
+    assert config.delivers
+    assert config.langfuse_secret_key == SecretStr("sk-lf-2")
+
+
+def test_secrets_are_never_repeated(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        'langfuse_secret_key = ["sk-planted"]\nlangfuse_secret_kee = "sk-planted"\n'
+        'langfuse_base_url = "https://user:planted@h"\n',
+    )
+    told = problems(tmp_path)
+    assert len(told) == 4
+    assert "planted" not in str(told)
+    assert "planted" not in repr(loaded(tmp_path / "elsewhere", KEYS))
+    assert "planted" not in loaded(tmp_path / "elsewhere", KEYS).to_json()
+
+
+def test_a_configuration_survives_the_pipe_to_another_process(tmp_path: Path) -> None:
+    environ = {**KEYS, "BRIDGE_TAGS": "team.id:team", "BRIDGE_CONTENT": "metadata"}
+    config = loaded(tmp_path, environ, data_dir="state", quiet_s=0.5)
+    assert Config.from_json(config.to_json(reveal_secrets=True)) == config
+
+
+def test_durations_and_sizes_come_in_the_units_the_code_counts_in() -> None:
+    config = Config(settle_s=0.25, quiet_s=1.5, idle_s=0, retention_days=0.5, max_body_mb=0.5)
+    assert (config.settle_ms, config.quiet_ms, config.idle_ms) == (250, 1_500, 0)
+    assert (config.retention_ms, config.max_body_bytes) == (43_200_000, 524_288)
+
+
+def test_a_configuration_cannot_be_changed_and_hides_what_is_wrong_with_it() -> None:
+    config = Config()
+    with pytest.raises(ValidationError):
+        config.port = 1  # type: ignore[misc]  # that is the point
+    with pytest.raises(ValidationError) as caught:
+        Config(langfuse_base_url="planted")
+    assert "planted" not in str(caught.value)
+
+
+def test_the_environment_of_the_process_is_not_read_behind_ones_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PORT", "1")
+    monkeypatch.setenv("BRIDGE_PORT", "1")
+    assert Config().port == 4318
+
+
+def test_the_ledger_is_in_the_data_folder() -> None:
+    assert Config(data_dir=Path("/srv/x")).ledger_path == Path("/srv/x/ledger.db")
