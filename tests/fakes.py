@@ -21,7 +21,8 @@ import sys
 import zlib
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from bridge.clock import Clock, SystemClock
 from bridge.model.delivery import LangfuseState, PendingSpan
+from bridge.model.scores import PendingScore
 
 SESSION = "langfuse.session.id"
 TYPE = "langfuse.observation.type"
@@ -75,9 +78,14 @@ FIRST_VERSION_WITH_SCORE_ARRAYS = (4, 59, 0)
 MAX_SCORE_BYTES = 1024 * 1024
 MAX_INGESTION_BYTES = 4_500_000
 MAX_TEXT_SCORE_CHARS = 500
+MAX_ID_CHARS = 800
+MOST_SCORES_IN_ARRAY = 100
+MOST_CONFIGS_PER_PAGE = 100
 SPAN_IDS = ("traceId", "spanId", "parentSpanId")
 
 SpanKey = tuple[str, str]
+ScoreKey = tuple[str, str, str]
+"""Id, name and UTC date: what Langfuse knows a score by."""
 
 
 # ---------------------------------------------------------------------------- what was received
@@ -385,13 +393,16 @@ def _placement(span: ReceivedSpan) -> Iterator[str]:
         if key in span.attributes:
             yield f"it has {key} and is no generation"
     if USAGE in span.attributes and not _is_counter(span):
-        yield f"it has {USAGE} and is neither a generation nor an event with an explicit total of 0"
+        yield f"it has {USAGE} and is neither a generation nor a counter with a total of 0"
 
 
 def _is_counter(span: ReceivedSpan) -> bool:
-    """Numbers of their own in an event; the total of 0 keeps them out of all token sums."""
+    """Numbers of their own in an event or span; the total of 0 keeps them out of token sums."""
     try:
-        return span.kind == "event" and number_object(span.attributes[USAGE]).get("total") == 0
+        return (
+            span.kind in {"event", "span"}
+            and number_object(span.attributes[USAGE]).get("total") == 0
+        )
     except ValueError:
         return False
 
@@ -549,18 +560,126 @@ def _require_version(headers: Mapping[str, str]) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to a route other than OTLP's. ``status`` None: no answer was given so far."""
+
+    route: str
+    method: str
+    headers: Mapping[str, str]
+    body: bytes
+    status: int | None
+    arrived_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreUpdate:
+    """One score as it was taken.
+
+    Attributes:
+        route: ``scores`` or ``ingestion``.
+        score: The score's own fields.
+        timestamp: The score's own or its envelope's; None where neither has one.
+        event_id: The envelope's.
+    """
+
+    route: str
+    score: dict[str, Any]
+    timestamp: str | None
+    event_id: str | None
+    arrived_ms: int
+
+    @property
+    def key(self) -> ScoreKey:
+        return self.score["id"], self.score["name"], self.moment.date().isoformat()
+
+    @property
+    def moment(self) -> datetime:
+        if self.timestamp is None:
+            return datetime.fromtimestamp(self.arrived_ms / 1000, UTC)
+        return datetime.fromisoformat(self.timestamp).astimezone(UTC)
+
+    def repeats(self, other: "ScoreUpdate") -> bool:
+        """Whether it is the same, byte for byte as far as JSON has bytes."""
+        mine = (self.route, self.event_id, self.timestamp, json.dumps(self.score))
+        return mine == (other.route, other.event_id, other.timestamp, json.dumps(other.score))
+
+
+@dataclass(slots=True, kw_only=True)
+class ScoreRefusal:
+    """How often more a score is refused, and in which words."""
+
+    status: int
+    message: str
+    times: int
+
+
+def violations_of_update(update: ScoreUpdate, earlier: Sequence[ScoreUpdate]) -> Iterator[str]:
+    """One sentence for each thing the server takes and then stores or shows wrongly.
+
+    Args:
+        update: What came.
+        earlier: All updates with its id that came before.
+    """
+    if "configId" in update.score:
+        yield "it names a config, so a value that does not fit is lost without a word"
+    if not earlier:
+        return
+    last = earlier[-1]
+    if update.key != last.key:
+        yield f"it was {last.key} and is now {update.key}: there are two of it"
+    if _subject(update.score) != _subject(last.score):
+        yield "it belongs to something else now"
+    if update.route == last.route and not update.repeats(last):
+        yield from _violations_of_order(update, last, earlier)
+
+
+def _violations_of_order(
+    update: ScoreUpdate, last: ScoreUpdate, earlier: Sequence[ScoreUpdate]
+) -> Iterator[str]:
+    if update.route == "scores":
+        if update.timestamp != last.timestamp:
+            yield "its timestamp has changed"
+        return
+    if update.moment <= last.moment:
+        yield "its envelope is not later than the one before, so the older value may win"
+    if update.event_id in {it.event_id for it in earlier}:
+        yield "its event id was used before, so it may be taken for processed"
+
+
+def _subject(score: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(score.get(key) for key in ("traceId", "sessionId", "datasetRunId"))
+
+
 def score_problem(score: Any) -> str | None:
     """Why the server would not take this score; None if it would."""
     if not isinstance(score, dict):
         return "Invalid request data: expected an object"
+    return (
+        _score_field_problem(score)
+        or _score_subject_problem(score)
+        or _score_value_problem(score.get("dataType"), score.get("value"))
+    )
+
+
+def _score_field_problem(score: dict[str, Any]) -> str | None:
     if not isinstance(score.get("name"), str) or not score["name"]:
         return "Invalid request data: name is required"
+    score_id = score.get("id", "")
+    if not isinstance(score_id, str) or len(score_id) > MAX_ID_CHARS:
+        return "Invalid request data: id"
+    if "timestamp" in score and not is_moment(score["timestamp"]):
+        return "Invalid request data: timestamp is no ISO datetime with an offset"
+    return None
+
+
+def _score_subject_problem(score: dict[str, Any]) -> str | None:
     subjects = [key for key in ("traceId", "sessionId", "datasetRunId") if score.get(key)]
     if len(subjects) != 1:
         return "Provide exactly one of traceId, sessionId or datasetRunId"
     if score.get("observationId") and "traceId" not in subjects:
         return "observationId requires traceId"
-    return _score_value_problem(score.get("dataType"), score.get("value"))
+    return None
 
 
 def _score_value_problem(data_type: Any, value: Any) -> str | None:
@@ -575,6 +694,14 @@ def _score_value_problem(data_type: Any, value: Any) -> str | None:
     return None if fits.get(data_type) else f"Invalid value {value!r} for data type {data_type}"
 
 
+def is_moment(text: Any) -> bool:
+    """Whether it is an ISO 8601 datetime with an offset."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
 class FakeLangfuse(ReceivedSpans):
     """A Langfuse on 127.0.0.1; see the module. ``async with FakeLangfuse() as langfuse``.
 
@@ -585,6 +712,7 @@ class FakeLangfuse(ReceivedSpans):
         port: 0 takes a free one.
         path: What the base URL carries behind the port, such as ``/langfuse``.
         dump: Received spans are appended to it as JSON lines, on disk before the answer.
+        clock: For when scores arrived.
 
     Attributes:
         url: The base URL, known from the start on.
@@ -593,6 +721,10 @@ class FakeLangfuse(ReceivedSpans):
         probes: How often the projects were asked for.
         scores: Every score taken, in order, updates included; those of the ingestion route have
             the envelope's ``timestamp``.
+        score_updates: The same with how and when they came.
+        names_rejected_scores: Whether the errors of the scores route have the scores' ids.
+        score_configs: Every one created, or put there by a test, in order.
+        calls: Every request to the routes of scores, score configs and health, in order.
         accepts_keys: Set to False, all keys are unknown, as after a deletion.
         release: Ends the scripted ``hang``.
     """
@@ -606,6 +738,7 @@ class FakeLangfuse(ReceivedSpans):
         port: int = 0,
         path: str = "",
         dump: Path | None = None,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__()
         self.url = ""
@@ -616,6 +749,10 @@ class FakeLangfuse(ReceivedSpans):
         self.requests = 0
         self.probes = 0
         self.scores: list[dict[str, Any]] = []
+        self.score_updates: list[ScoreUpdate] = []
+        self.names_rejected_scores = False
+        self.score_configs: list[dict[str, Any]] = []
+        self.calls: list[Call] = []
         self.accepts_keys = True
         self.release = asyncio.Event()
         self._port = port
@@ -623,6 +760,9 @@ class FakeLangfuse(ReceivedSpans):
         self._dump = dump
         self._script: deque[Reply | Trouble] = deque()
         self._rejected_span_ids: set[str] = set()
+        self._clock = clock or SystemClock()
+        self._route_scripts: defaultdict[str, deque[Reply | Trouble]] = defaultdict(deque)
+        self._score_refusals: dict[str, ScoreRefusal] = {}
         self._changed = asyncio.Condition()
         self._closing = asyncio.Event()
         self._runner = web.AppRunner(self._app(), auto_decompress=False, access_log=None)
@@ -651,6 +791,40 @@ class FakeLangfuse(ReceivedSpans):
         """From now on any export with this span is refused as a whole with 400."""
         self._rejected_span_ids.add(span_id)
 
+    def script_route(self, route: str, *answers: int | Reply | Trouble) -> None:
+        """As ``script``, for ``scores``, ``ingestion``, ``score-configs`` or ``health``."""
+        replies = (Reply(status=it) if isinstance(it, int) else it for it in answers)
+        self._route_scripts[route].extend(replies)
+
+    def reject_score(
+        self, score_id: str, *, status: int = 400, message: str = "rejected", times: int = 1_000_000
+    ) -> None:
+        """The next times this score comes it is refused alone, on either route."""
+        refusal = ScoreRefusal(status=status, message=message, times=times)
+        self._score_refusals[score_id] = refusal
+
+    def calls_to(self, route: str) -> list[Call]:
+        return [call for call in self.calls if call.route == route]
+
+    def updates_of(self, score_id: str) -> list[ScoreUpdate]:
+        return [update for update in self.score_updates if update.score["id"] == score_id]
+
+    def kept_scores(self) -> dict[ScoreKey, dict[str, Any]]:
+        """What people see: one score per key; an update keeps what it does not have itself."""
+        kept: dict[ScoreKey, dict[str, Any]] = {}
+        for update in self.score_updates:
+            first = {"timestamp": update.timestamp}
+            kept[update.key] = {**first, **kept.get(update.key, {}), **update.score}
+        return kept
+
+    async def wait_for_scores(self, n_scores: int, timeout_s: float = 10.0) -> None:
+        """Until at least ``n_scores`` were taken, updates and repetitions included."""
+        await self._until(lambda: len(self.scores) >= n_scores, timeout_s)
+
+    async def wait_for_calls(self, route: str, n_calls: int, timeout_s: float = 10.0) -> None:
+        """Until at least ``n_calls`` were read on ``route``, even if they wait for their answer."""
+        await self._until(lambda: len(self.calls_to(route)) >= n_calls, timeout_s)
+
     async def wait_for(self, n_spans: int, timeout_s: float = 10.0) -> None:
         """Until at least ``n_spans`` were received; fails after ``timeout_s``."""
         await self._until(lambda: len(self.spans) >= n_spans, timeout_s)
@@ -669,7 +843,8 @@ class FakeLangfuse(ReceivedSpans):
                 await self._changed.wait_for(reached)
         except TimeoutError:
             raise AssertionError(
-                f"after {timeout_s} s: {len(self.spans)} spans in {len(self.exports)} exports"
+                f"after {timeout_s} s: {len(self.spans)} spans in {len(self.exports)} exports, "
+                f"{len(self.scores)} scores, {len(self.calls)} other calls"
             ) from None
 
     def _app(self) -> web.Application:
@@ -681,6 +856,8 @@ class FakeLangfuse(ReceivedSpans):
         app.router.add_get(f"{public}/health", self._health, allow_head=False)
         app.router.add_post(f"{public}/scores", self._post_scores)
         app.router.add_post(f"{public}/ingestion", self._ingestion)
+        app.router.add_get(f"{public}/score-configs", self._score_configs, allow_head=False)
+        app.router.add_post(f"{public}/score-configs", self._score_configs)
         return app
 
     # ------------------------------------------------------------------------------------ OTLP
@@ -716,12 +893,7 @@ class FakeLangfuse(ReceivedSpans):
         if reply.status == 200:
             return await self._take(request, body)
         await self._record(request, body, reply.status)
-        return web.Response(
-            status=reply.status,
-            headers=reply.headers,
-            text=reply.body,
-            content_type=reply.content_type,
-        )
+        return _scripted(reply)
 
     async def _take(self, request: web.Request, body: bytes) -> web.Response:
         """Answer as Langfuse does: check, store, and 200 with a body that is not OTLP's."""
@@ -780,7 +952,12 @@ class FakeLangfuse(ReceivedSpans):
         expected = encode_basic_auth(self.public_key, self.secret_key)
         return self.accepts_keys and request.headers.get("Authorization") == expected
 
-    async def _health(self, _request: web.Request) -> web.Response:
+    async def _health(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "health", self._say_version)
+
+    def _say_version(self, request: web.Request, _body: bytes) -> web.Response:
+        if "Authorization" in request.headers:
+            self.violations.append("the keys were sent where nobody asks for them")
         return web.json_response({"status": "OK", "version": self.version})
 
     async def _projects(self, request: web.Request) -> web.Response:
@@ -797,14 +974,62 @@ class FakeLangfuse(ReceivedSpans):
 
     # ----------------------------------------------------------------------------------- scores
 
-    async def _post_scores(self, request: web.Request) -> web.Response:
+    async def _answer(
+        self,
+        request: web.Request,
+        route: str,
+        take: Callable[[web.Request, bytes], web.Response],
+    ) -> web.StreamResponse:
+        """What is scripted for ``route``, or what ``take`` makes of the request."""
+        body = await request.read()
+        number = await self._arrive(request, route, body)
+        script = self._route_scripts[route]
+        match script.popleft() if script else Reply(status=200):
+            case Reply(status=status, after=after) as reply:
+                if after is not None:
+                    await self._event(after)
+                response = take(request, body) if status == 200 else _scripted(reply)
+                return await self._answered(number, response)
+            case "close":
+                return _cut(request)
+            case "hang":
+                await self._event(self.release)
+                return web.json_response({"message": "Internal Server Error"}, status=500)
+            case "lose_answer":
+                take(request, body)
+                return _cut(request)
+            case "break_answer":
+                response = await self._answered(number, take(request, body))
+                return await _break_off(request, response.status)
+
+    async def _arrive(self, request: web.Request, route: str, body: bytes) -> int:
+        call = Call(
+            route=route,
+            method=request.method,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            body=body,
+            status=None,
+            arrived_ms=self._clock.now_ms(),
+        )
+        self.calls.append(call)
+        await self._notify()
+        return len(self.calls) - 1
+
+    async def _answered(self, number: int, response: web.Response) -> web.Response:
+        self.calls[number] = replace(self.calls[number], status=response.status)
+        await self._notify()
+        return response
+
+    async def _post_scores(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "scores", self._take_scores_body)
+
+    def _take_scores_body(self, request: web.Request, body: bytes) -> web.Response:
         if not self._knows(request):
             return _unauthorized()
-        body = await request.read()
         if len(body) > MAX_SCORE_BYTES:
             return web.Response(status=413, text="Body exceeded 1mb limit")
         try:
-            return self._take_scores(json.loads(body))
+            return self._take_scores(json.loads(body, parse_constant=_no_constant))
         except ValueError:
             return _bad_request("Invalid JSON")
 
@@ -820,30 +1045,59 @@ class FakeLangfuse(ReceivedSpans):
         version = tuple(int(part) for part in self.version.split("."))
         if version < FIRST_VERSION_WITH_SCORE_ARRAYS:
             return _bad_request("Invalid request data: expected an object, received an array")
-        problems = [score_problem(score) for score in scores]
-        for score, problem in zip(scores, problems, strict=True):
-            if problem is None:
-                self._keep_score(score)
-        errors = [{"message": problem} for problem in problems if problem]
+        if len(scores) > MOST_SCORES_IN_ARRAY:
+            self.violations.append(f"an array of {len(scores)} scores is more than one may have")
+        errors = [error for score in scores if (error := self._score_error(score))]
         if not errors:
             return web.json_response({"message": "Accepted"}, status=202)
         counts = {"accepted": len(scores) - len(errors), "rejected": len(errors)}
         return web.json_response({**counts, "errors": errors}, status=207)
 
-    def _keep_score(self, score: dict[str, Any]) -> str:
+    def _score_error(self, score: Any) -> dict[str, Any] | None:
+        """What the 207 of the scores route says of ``score``; None: it was taken."""
+        problem = score_problem(score)
+        if problem is None:
+            refusal = self._refusal_of(score)
+            problem = refusal and refusal[1]
+        if problem is None:
+            self._keep_score(score)
+            return None
+        named = {"id": score.get("id")} if self.names_rejected_scores else {}
+        return {"message": problem, **named}
+
+    def _refusal_of(self, score: dict[str, Any]) -> tuple[int, str] | None:
+        refusal = self._score_refusals.get(score.get("id", ""))
+        if refusal is None or not refusal.times:
+            return None
+        refusal.times -= 1
+        return refusal.status, refusal.message
+
+    def _keep_score(self, score: dict[str, Any], event: dict[str, Any] | None = None) -> str:
         kept = {"id": f"score-{len(self.scores) + 1}", **score}
-        self.scores.append(kept)
+        update = ScoreUpdate(
+            route="ingestion" if event else "scores",
+            score={key: value for key, value in kept.items() if key != "timestamp"},
+            timestamp=(event or kept).get("timestamp"),
+            event_id=event["id"] if event else None,
+            arrived_ms=self._clock.now_ms(),
+        )
+        for sentence in violations_of_update(update, self.updates_of(kept["id"])):
+            self.violations.append(f"score {kept['id']} ({kept['name']}): {sentence}")
+        self.score_updates.append(update)
+        self.scores.append({**kept, "timestamp": event["timestamp"]} if event else kept)
         return str(kept["id"])
 
-    async def _ingestion(self, request: web.Request) -> web.Response:
+    async def _ingestion(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "ingestion", self._take_ingestion_body)
+
+    def _take_ingestion_body(self, request: web.Request, body: bytes) -> web.Response:
         if not self._knows(request):
             unknown = {"error": "UnauthorizedError", "message": "Invalid credentials"}
             return web.json_response(unknown, status=401)
-        body = await request.read()
         if len(body) > MAX_INGESTION_BYTES:
             return web.Response(status=413, text="Body exceeded 4.5mb limit")
         try:
-            batch = json.loads(body)["batch"]
+            batch = json.loads(body, parse_constant=_no_constant)["batch"]
         except (ValueError, TypeError, KeyError):
             return _bad_request("Invalid request data")
         return self._take_batch(batch)
@@ -856,21 +1110,58 @@ class FakeLangfuse(ReceivedSpans):
             if problem is None:
                 successes.append({"id": event["id"], "status": 201})
             else:
-                refused = {"id": event.get("id"), "status": 400, "message": problem}
+                status, message = problem
+                refused = {"id": event.get("id"), "status": status, "message": message}
                 errors.append({**refused, "error": "InvalidRequestError"})
         return web.json_response({"successes": successes, "errors": errors}, status=207)
 
-    def _event_problem(self, event: dict[str, Any]) -> str | None:
+    def _event_problem(self, event: dict[str, Any]) -> tuple[int, str] | None:
+        """Status and words of a refusal; None: the event was taken."""
         if event.get("type") == "sdk-log":
             return None
         if event.get("type") != "score-create":
-            return "Event type not accepted"
-        if not event.get("id") or not event.get("timestamp"):
-            return "Invalid request data: id and timestamp are required"
+            return 400, "Event type not accepted"
+        if not event.get("id") or not is_moment(event.get("timestamp")):
+            return 400, "Invalid request data: id and timestamp are required"
         problem = score_problem(event.get("body"))
-        if problem is None:
-            self._keep_score({**event["body"], "timestamp": event["timestamp"]})
-        return problem
+        if problem is not None:
+            return 400, problem
+        refusal = self._refusal_of(event["body"])
+        if refusal is None:
+            self._keep_score(event["body"], event)
+        return refusal
+
+    # ---------------------------------------------------------------------------- score configs
+
+    async def _score_configs(self, request: web.Request) -> web.StreamResponse:
+        take = self._list_configs if request.method == "GET" else self._create_config
+        return await self._answer(request, "score-configs", take)
+
+    def _list_configs(self, request: web.Request, _body: bytes) -> web.Response:
+        if not self._knows(request):
+            return _unauthorized()
+        page, limit = (int(request.query.get(key, it)) for key, it in (("page", 1), ("limit", 50)))
+        if page < 1 or not 1 <= limit <= MOST_CONFIGS_PER_PAGE:
+            return _bad_request("Invalid request data")
+        total = len(self.score_configs)
+        meta = {"totalItems": total, "totalPages": -(-total // limit)}
+        shown = self.score_configs[(page - 1) * limit : page * limit]
+        return web.json_response({"data": shown, "meta": {"page": page, "limit": limit, **meta}})
+
+    def _create_config(self, request: web.Request, body: bytes) -> web.Response:
+        """A name that is there already is taken as well, and then there are two for good."""
+        if not self._knows(request):
+            return _unauthorized()
+        given = json.loads(body)
+        if not given.get("name") or given.get("dataType") not in {"NUMERIC", "BOOLEAN"}:
+            return _bad_request("Invalid request data")
+        if given["name"] in {config["name"] for config in self.score_configs}:
+            self.violations.append(f"there are two score configs named {given['name']}")
+        if {"minValue", "maxValue"} & given.keys():
+            self.violations.append(f"score config {given['name']} has bounds")
+        config = {"id": f"config-{len(self.score_configs) + 1}", "isArchived": False, **given}
+        self.score_configs.append(config)
+        return web.json_response(config)
 
 
 def _job(spans: Sequence[ReceivedSpan]) -> dict[str, Any]:
@@ -895,8 +1186,17 @@ def _cut(request: web.Request) -> web.Response:
     return web.Response()
 
 
-async def _break_off(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+def _scripted(reply: Reply) -> web.Response:
+    return web.Response(
+        status=reply.status,
+        headers=reply.headers,
+        text=reply.body,
+        content_type=reply.content_type,
+    )
+
+
+async def _break_off(request: web.Request, status: int = 200) -> web.StreamResponse:
+    response = web.StreamResponse(status=status, headers={"Content-Type": "application/json"})
     response.content_length = 100
     await response.prepare(request)
     await response.write(b'{"name":')
@@ -991,6 +1291,72 @@ class MemoryOutbox:
     def _assert_not_ended(self, position: int) -> None:
         ended = self.delivered_at_ms.keys() | self.reasons.keys()
         assert position not in ended, f"{position} has ended before"
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class MemoryScoreOutbox:
+    """As ``MemoryOutbox``, for scores. Everything in it is due at once.
+
+    Attributes:
+        pending: Score id → the revision that waits.
+        delivered: What was delivered and when, in order.
+        rejected: What was rejected and why, in order.
+    """
+
+    def __init__(self, *scores: PendingScore) -> None:
+        self.pending: dict[str, PendingScore] = {}
+        self.delivered: list[tuple[PendingScore, int]] = []
+        self.rejected: list[tuple[PendingScore, str]] = []
+        self._changed = asyncio.Condition()
+        self._put(scores)
+
+    async def add(self, *scores: PendingScore) -> None:
+        """More becomes due; wakes ``wait_for_work``."""
+        self._put(scores)
+        await self._notify()
+
+    def _put(self, scores: Iterable[PendingScore]) -> None:
+        for pending in scores:
+            assert pending.score.id not in self.pending, "one revision at a time"
+            self.pending[pending.score.id] = pending
+
+    async def claim_scores(self, now_ms: int, limit: int) -> list[PendingScore]:
+        assert now_ms > 0
+        assert limit > 0
+        return list(self.pending.values())[:limit]
+
+    async def scores_delivered(self, sent: Sequence[PendingScore], at_ms: int) -> None:
+        assert sent, "nothing was delivered"
+        for pending in sent:
+            self._end(pending)
+            self.delivered.append((pending, at_ms))
+        await self._notify()
+
+    async def score_rejected(self, pending: PendingScore, reason: str, at_ms: int) -> None:
+        assert at_ms > 0
+        assert reason, "a person wants to know why"
+        self._end(pending)
+        self.rejected.append((pending, reason))
+        await self._notify()
+
+    async def wait_for_work(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self.pending))
+
+    async def wait_until_settled(self, timeout_s: float = 10.0) -> None:
+        """Until nothing is pending; fails after ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: not self.pending)
+        except TimeoutError:
+            raise AssertionError(f"still pending: {list(self.pending)}") from None
+
+    def _end(self, pending: PendingScore) -> None:
+        assert self.pending.get(pending.score.id) == pending, f"{pending} was not pending"
+        del self.pending[pending.score.id]
 
     async def _notify(self) -> None:
         async with self._changed:

@@ -5,24 +5,33 @@ so after any failure it is thrown away and read again.
 """
 
 from collections import Counter
+from typing import assert_never
 
 import msgspec
 import structlog
 
 from bridge.config import Config
 from bridge.correlate.closing import Patience
-from bridge.correlate.correlator import Correlator
+from bridge.correlate.correlator import Changes, Correlator, SavedTurn
 from bridge.decode.content import ContentPolicy
 from bridge.decode.records import Decoder, Foreign, Unreadable
 from bridge.errors import UndecodableError
 from bridge.langfuse import ids, wire
+from bridge.langfuse.forward import forwarded
 from bridge.langfuse.mapping import Mapper
+from bridge.langfuse.session_scores import prompt_score, session_scores
 from bridge.langfuse.trace import TraceSettings
+from bridge.model.events import Record
+from bridge.model.foreign import ForeignSpan, Forwarded
+from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
 from bridge.model.parts import Root, Settled
-from bridge.model.requests import InboxEntry, Signal
+from bridge.model.requests import InboxEntry
+from bridge.model.scores import Score
+from bridge.model.sessions import Summary
 from bridge.store.inbox_reader import InboxReader
-from bridge.store.ledger import Finished, Ledger, Quarantined, Step
+from bridge.store.ledger import COST_GAPS, UNPRICED, Ledger
+from bridge.store.step import Finished, Quarantined, Step, SummaryTrace
 
 STEP_BYTES = 4_000_000
 STEP_ENTRIES = 64
@@ -43,11 +52,18 @@ class Assembler:
         self._inbox = inbox
         self._ledger = ledger
         self._patience = Patience(
-            settle_ms=config.settle_ms, quiet_ms=config.quiet_ms, idle_ms=config.idle_ms
+            settle_ms=config.settle_ms,
+            quiet_ms=config.quiet_ms,
+            idle_ms=config.idle_ms,
+            session_idle_ms=config.session_idle_ms,
+            span_settle_ms=config.span_settle_ms,
         )
-        self._mapper = Mapper(trace_settings(config))
+        self._settings = trace_settings(config)
+        self._mapper = Mapper(self._settings)
+        self._keeps_content = ContentPolicy(config.content) is ContentPolicy.FULL
         self._decoder = Decoder(
             policy=ContentPolicy(config.content),
+            keeps_foreign=config.forward_other_spans and self._keeps_content,
             tag_attributes=frozenset(
                 [*(tag.attribute for tag in config.tags), *filter(None, [config.group_by])]
             ),
@@ -85,7 +101,8 @@ class Assembler:
                 raise
             log.exception("assemble.request_quarantined", position=entries[0].position)
             self._quarantine(entries[0], f"{type(error).__name__}: {error}", now_ms)
-        self._careful = False
+        finally:
+            self._careful = False
 
     def _step(self, now_ms: int) -> int:
         correlator = self._restored(now_ms)
@@ -101,49 +118,112 @@ class Assembler:
 
     def _entries(self) -> list[InboxEntry]:
         most = 1 if self._careful else STEP_ENTRIES
-        return self._inbox.read(self._watermark, Signal.LOGS, STEP_BYTES, most)
+        return self._inbox.read(self._watermark, None, STEP_BYTES, most)
 
     def _take_in(self, entry: InboxEntry, correlator: Correlator, work: "_Work") -> None:
         work.watermark = entry.position
         try:
             decoded = list(self._decoder.decode(entry.request))
         except UndecodableError as error:
-            work.quarantined.append(_whole(entry, str(error)))
+            work.quarantined.append(self._whole(entry, str(error)))
             return
         for item in decoded:
             match item:
+                case Foreign(span=ForeignSpan() as span):
+                    work.forwarded.append(forwarded(span, self._settings))
                 case Foreign():
                     work.outcomes[Outcome.OTHER_SCOPE] += 1
                 case Unreadable():
-                    work.quarantined.append(_single(entry, item))
-                case record:
-                    correlator.fold(record)
+                    work.quarantined.append(self._single(entry, item))
+                case Measurement():
+                    correlator.measure(item)
+                case Record():
+                    correlator.fold(item)
+                case _:
+                    assert_never(item)
 
     def _save(self, correlator: Correlator, work: "_Work", now_ms: int) -> None:
         changes = correlator.take_changes()
-        finished = [self._finished(settled) for settled in work.settled]
+        finished = self._all_finished(work)
         watermark = max(self._watermark, work.watermark)
         if watermark == self._watermark and not (changes.turns or changes.conversations):
             return
         self._ledger.commit(
             Step(
                 watermark=watermark,
-                turns=[(turn, ids.trace_id(turn.key)) for turn in changes.turns],
+                turns=[(turn, self._trace_id(turn)) for turn in changes.turns],
                 conversations=changes.conversations,
                 finished=finished,
                 quarantined=work.quarantined,
                 outcomes=Counter(changes.outcomes) + work.outcomes,
                 at_ms=now_ms,
+                forwarded=work.forwarded,
+                tallies=_tallies(work.settled),
+                summaries=[_summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
+                scores=self._scores(changes),
+                sessions=[(each.session_id, each.numbers) for each in changes.sessions],
             )
         )
         self._watermark = watermark
         _tell(work)
 
+    def _scores(self, changes: Changes) -> list[tuple[Score, bool]]:
+        """Scores as they should be, and whether they are told at once."""
+        costs = (prompt_score(cost, self._settings) for cost in changes.costs)
+        return [(score, True) for score in costs if score] + [
+            (score, session.final)
+            for session in changes.sessions
+            for score in session_scores(session, self._settings)
+        ]
+
+    def _trace_id(self, turn: SavedTurn) -> str:
+        joined = turn.otel_trace_id if self._settings.join_traces else None
+        return joined or ids.trace_id(turn.key)
+
+    def _all_finished(self, work: "_Work") -> list[Finished]:
+        """Observations of all that settled; what cannot be told of goes into quarantine alone."""
+        finished = []
+        for settled in work.settled:
+            try:
+                finished.append(self._finished(settled))
+            except (ValueError, TypeError, OverflowError) as error:
+                work.quarantined.append(self._unmappable(settled, work.watermark, str(error)))
+        return finished
+
     def _finished(self, settled: Settled) -> Finished:
         observation = self._mapper.observation(settled)
-        records = settled.observed + settled.folded
         return Finished(
-            observation=observation, span=wire.encode_span(observation), records=records
+            observation=observation,
+            span=wire.encode_span(observation),
+            observed=settled.observed,
+            folded=settled.folded,
+        )
+
+    def _unmappable(self, settled: Settled, position: int, reason: str) -> Quarantined:
+        return Quarantined(
+            position=position,
+            record_index=None,
+            records=settled.observed + settled.folded,
+            reason=reason,
+            body=msgspec.msgpack.encode(settled.part) if self._keeps_content else b"",
+        )
+
+    def _whole(self, entry: InboxEntry, reason: str) -> Quarantined:
+        return Quarantined(
+            position=entry.position,
+            record_index=None,
+            records=entry.request.records,
+            reason=reason,
+            body=msgspec.msgpack.encode(entry.request) if self._keeps_content else b"",
+        )
+
+    def _single(self, entry: InboxEntry, unreadable: Unreadable) -> Quarantined:
+        return Quarantined(
+            position=entry.position,
+            record_index=unreadable.index,
+            records=1,
+            reason=unreadable.reason,
+            body=unreadable.record if self._keeps_content else b"",
         )
 
     def _quarantine(self, entry: InboxEntry, reason: str, now_ms: int) -> None:
@@ -154,7 +234,7 @@ class Assembler:
                 turns=(),
                 conversations=(),
                 finished=(),
-                quarantined=(_whole(entry, reason),),
+                quarantined=(self._whole(entry, reason),),
                 outcomes={},
                 at_ms=now_ms,
             )
@@ -176,6 +256,7 @@ class _Work:
         self.watermark = 0
         self.settled: list[Settled] = []
         self.quarantined: list[Quarantined] = []
+        self.forwarded: list[Forwarded] = []
         self.outcomes: Counter[Outcome] = Counter()
 
 
@@ -185,6 +266,26 @@ def trace_settings(config: Config) -> TraceSettings:
         tags=tuple((tag.attribute, tag.key) for tag in config.tags),
         group_by=config.group_by or None,
         environment=config.environment or None,
+        join_traces=config.join_traces,
+    )
+
+
+def _tallies(settled: list[Settled]) -> Counter[str]:
+    """What session summaries say of the client's own accounts."""
+    tallies: Counter[str] = Counter()
+    for part in (each.part for each in settled if isinstance(each.part, Summary)):
+        tallies[COST_GAPS] += part.gap is not None
+        tallies[UNPRICED] += part.numbers.totals.unpriced
+    return tallies
+
+
+def _summary_trace(settled: Settled) -> SummaryTrace:
+    start_ms = settled.part.start_ms if isinstance(settled.part, Summary) else 0
+    return SummaryTrace(
+        key=settled.turn.key,
+        trace_id=ids.trace_id(settled.turn.key),
+        session_id=settled.turn.session_id,
+        started_ms=start_ms,
     )
 
 
@@ -199,23 +300,3 @@ def _tell(work: _Work) -> None:
             )
     for item in work.quarantined:
         log.warning("assemble.record_quarantined", position=item.position, reason=item.reason)
-
-
-def _whole(entry: InboxEntry, reason: str) -> Quarantined:
-    return Quarantined(
-        position=entry.position,
-        record_index=None,
-        records=entry.request.records,
-        reason=reason,
-        body=msgspec.msgpack.encode(entry.request),
-    )
-
-
-def _single(entry: InboxEntry, unreadable: Unreadable) -> Quarantined:
-    return Quarantined(
-        position=entry.position,
-        record_index=unreadable.index,
-        records=1,
-        reason=unreadable.reason,
-        body=unreadable.record,
-    )

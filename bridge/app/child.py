@@ -2,7 +2,8 @@
 
 The parent writes the configuration as one line of JSON to the child's standard input and then
 nothing more. The end of that input means that the parent is gone, so a child never outlives it;
-a stop request is SIGTERM. SIGINT is the parent's to handle: a terminal sends it to all of us.
+a stop request is SIGTERM. A terminal's Ctrl-C does not reach children, which are sessions of their
+own.
 """
 
 import asyncio
@@ -16,13 +17,19 @@ import structlog
 from bridge.config import Config
 from bridge.telemetry import logging
 
+ORPHAN_S = 8
+"""What an orphan may take for its orderly end. The parent would have killed it sooner, and the next
+bridge cannot start before."""
+
 log = structlog.get_logger(__name__)
 
 
 def main(role: str, serve: Callable[[Config, asyncio.Event], Awaitable[None]]) -> int:
     """Run one child until it is asked to stop; returns its exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    config = Config.from_json(sys.stdin.readline())
+    line = sys.stdin.readline()
+    if not line:
+        return 0  # the parent was gone before it could say anything
+    config = Config.from_json(line)
     logging.configure(config.log_level, config.log_format)
     structlog.contextvars.bind_contextvars(process=role)
     try:
@@ -46,6 +53,7 @@ async def _until_stopped(
 def _stop_at_end_of_input(stop: asyncio.Event) -> None:
     if not sys.stdin.read():
         asyncio.get_running_loop().remove_reader(sys.stdin)
+        signal.alarm(ORPHAN_S)  # nobody is left to kill it if it hangs
         stop.set()
 
 

@@ -39,20 +39,26 @@ def demo(overrides: Mapping[str, object]) -> list[TraceView]:
     """
     with tempfile.TemporaryDirectory(prefix="langfuse-bridge-demo-") as folder:
         settings = (
-            {"data_dir": folder, "port": 0, "log_level": "warning"} | _WAITS | dict(overrides)
+            {"data_dir": folder, "port": 0, "grpc_port": 0, "log_level": "warning"}
+            | _WAITS
+            | dict(overrides)
         )
         config = Config.model_validate(settings)
         bodies = [(path.name, path.read_bytes()) for path in sorted(SESSION.iterdir())]
-        config.data_dir.mkdir(parents=True, exist_ok=True)
         logging.configure(config.log_level, config.log_format)
         return asyncio.run(_play(config, bodies))
 
 
 async def _play(config: Config, bodies: list[tuple[str, bytes]]) -> list[TraceView]:
     async with _bridge(config) as port:
-        for name, body in bodies:
-            await _post(name, body, port)
-        return await _assembled(config)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await _post(bodies, port)
+                return await _assembled(config)
+        except TimeoutError as error:
+            raise BridgeError(f"no trace was finished within {PATIENCE_S:.0f} s") from error
+        except aiohttp.ClientError as error:
+            raise BridgeError(f"the bridge did not answer: {error}") from error
 
 
 @contextlib.asynccontextmanager
@@ -66,30 +72,23 @@ async def _bridge(config: Config) -> AsyncIterator[int]:
         await running
 
 
-async def _post(name: str, body: bytes, port: int) -> None:
-    """Post one recorded body; ``001.logs.json`` tells the signal."""
-    signal = name.split(".")[1]
-    url = f"http://127.0.0.1:{port}/v1/{signal}"
+async def _post(bodies: list[tuple[str, bytes]], port: int) -> None:
+    """Post recorded bodies in their order; ``001.logs.json`` tells the signal."""
     headers = {"Content-Type": "application/json"}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(url, data=body, headers=headers) as answer,
-    ):
-        if answer.status != 200:  # noqa: PLR2004 - OK
-            raise BridgeError(f"{name} was answered {answer.status}: {await answer.text()}")
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
+        for name, body in bodies:
+            signal = name.split(".")[1]
+            async with session.post(f"/v1/{signal}", data=body) as answer:
+                if answer.status != 200:  # noqa: PLR2004 - OK
+                    words = await answer.text()
+                    raise BridgeError(f"{name} was answered {answer.status}: {words}")
 
 
 async def _assembled(config: Config) -> list[TraceView]:
     """The traces, once the session's turns are closed."""
-    reader = ledger_reader(config)
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                found = reader.find("")
-                if found and not any(view.live for view in found):
-                    return found
-                await asyncio.sleep(POLL_S)
-    except TimeoutError as error:
-        raise BridgeError(f"no trace was finished within {PATIENCE_S:.0f} s") from error
-    finally:
-        reader.close()
+    with contextlib.closing(ledger_reader(config)) as reader:
+        while True:
+            found = reader.find("")
+            if found and not any(view.live for view in found):
+                return found
+            await asyncio.sleep(POLL_S)

@@ -27,7 +27,8 @@ class Health:
 
         ``accepted``, ``held``, ``quarantined`` and the numbers under ``outcomes`` count records:
         accepted = held + the sum of outcomes. ``pending``, ``delivered`` and ``dead_lettered``
-        count observations.
+        count observations. ``cost_gaps`` counts session summaries whose events and metrics tell
+        different costs, ``unpriced_requests`` requests of ended sessions that told no cost.
         """
         own = {"version": __version__, "uptime_s": round(time.monotonic() - self._started_s, 1)}
         try:
@@ -39,7 +40,6 @@ class Health:
         ledger = self._ledger.totals()
         accepted = self._inbox.totals().accepted
         last = ledger.last_delivery_ms
-        local = LangfuseState.OK if self._config.delivers else LangfuseState.LOCAL
         return {
             "accepted": accepted,
             "held": accepted - sum(ledger.outcomes.values()),
@@ -48,9 +48,17 @@ class Health:
             "pending": ledger.pending,
             "delivered": ledger.delivered,
             "dead_lettered": ledger.dead_lettered,
+            "cost_gaps": ledger.cost_gaps,
+            "unpriced_requests": ledger.unpriced_requests,
             "last_delivery": _iso(last) if last else None,
-            "langfuse": ledger.langfuse or local,
+            "langfuse": self._langfuse(ledger.langfuse),
         }
+
+    def _langfuse(self, noted: LangfuseState | None) -> LangfuseState:
+        """What the worker noted last may be from a time with or without keys."""
+        if not self._config.delivers:
+            return LangfuseState.LOCAL
+        return LangfuseState.OK if noted in {None, LangfuseState.LOCAL} else noted
 
 
 def _iso(unix_ms: int) -> str:

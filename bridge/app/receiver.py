@@ -1,12 +1,14 @@
 """The receiver process: bytes in, committed, answered. It does nothing else.
 
 It inherits the listening socket from the supervisor, which keeps it open over a restart: clients
-find the port taken in any case, and Claude Code drops what it cannot connect for.
+find the port taken in any case, and Claude Code drops what it cannot connect for. The gRPC port is
+its own, beside a socket that the supervisor keeps so that nobody else takes it.
 """
 
 import asyncio
 import socket
 import sys
+from typing import Protocol
 
 import structlog
 
@@ -31,27 +33,52 @@ async def receive(config: Config, stop: asyncio.Event, listening: socket.socket)
     """Serve until ``stop``; then stop listening, answer what is open, commit it, close."""
     inbox = Inbox(config.data_dir / "inbox.db")
     ledger = ledger_reader(config)
+    seen_by_health = ledger_reader(config)  # which has a thread of its own
     intake = Intake(inbox)
     app = make_app(
         intake,
         SystemClock(),
-        Health(config, inbox, ledger_reader(config)).report,
+        Health(config, inbox, seen_by_health).report,
         max_body_bytes=config.max_body_bytes,
     )
-    listener = await serve(app, listening)
+    listeners: list[_Listens] = [await serve(app, listening)]
     try:
+        if config.grpc_port:
+            listeners.append(await _serve_grpc(config, intake))
         await child.every(HOUSEKEEPING_S, stop, lambda: asyncio.to_thread(_tidy, inbox, ledger))
     finally:
-        await listener.close()
+        await asyncio.gather(*(listener.close() for listener in listeners))
         await intake.close()
         inbox.close()
         ledger.close()
+        seen_by_health.close()
+
+
+class _Listens(Protocol):
+    """What HTTP and gRPC have in common."""
+
+    async def close(self) -> None:
+        """Stop listening, finish what is open."""
+        ...
+
+
+async def _serve_grpc(config: Config, intake: Intake) -> _Listens:
+    from bridge.receive import grpc  # noqa: PLC0415  not paid for when it is off
+
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return await grpc.serve(
+        intake,
+        SystemClock(),
+        f"{host}:{config.grpc_port}",
+        max_body_bytes=config.max_body_bytes,
+    )
 
 
 def _tidy(inbox: Inbox, ledger: LedgerReader) -> None:
     """Delete requests that are assembled, and move commits into the file."""
     try:
-        inbox.release({Signal.LOGS: ledger.totals().watermark})
+        watermark = ledger.totals().watermark
+        inbox.release(dict.fromkeys(Signal, watermark))
         inbox.checkpoint()
     except StoreError as error:
         log.warning("inbox.tidying_failed", reason=str(error))

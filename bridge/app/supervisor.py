@@ -1,8 +1,10 @@
 """The process `langfuse-bridge run` starts: listens, and keeps two children alive.
 
 It binds the port itself and hands the socket on, so that a receiver that dies and comes back
-refuses no connection meanwhile. A child that ends without being asked is started again; the other
-one is not told, since the two share nothing but the files.
+refuses no connection meanwhile. gRPC takes no socket from outside, so its port is only reserved:
+there, connections are refused while the receiver is away. A child that ends without being asked is
+started again; the other one is not told, since the two share nothing but the files. The folder of
+those files is one bridge's at a time: all three processes hold its lock.
 
 The shutdown ladder, each rung bounded: receiver (stop listening, answer what is open) → worker
 (end the step and the request in flight) → out. A second stop request ends everything at once.
@@ -10,10 +12,13 @@ The shutdown ladder, each rung bounded: receiver (stop listening, answer what is
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 import structlog
 
@@ -26,11 +31,14 @@ WORKER_STOP_S = 5.0
 """Each a little above what the child itself allows; together below ten seconds."""
 
 MIN_RESTART_S = 0.2
-MAX_RESTART_S = 10.0
+MAX_RESTART_S = 5.0
+"""Claude Code waits ten seconds for an answer and then drops what it had: a receiver that comes
+back by then has lost nothing."""
 STEADY_S = 30.0
 """A child that lived so long has recovered: its next restart is prompt again."""
 
 BACKLOG = 1024
+LOCK_FILE = "bridge.lock"
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +52,13 @@ class Supervisor:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._lock = claim(config.data_dir)
         self._listening = listen(config.host, config.port)
+        self._reserved = reserve(config.host, config.grpc_port) if config.grpc_port else None
         self._stop = asyncio.Event()
         self.port: int = self._listening.getsockname()[1]
-        self._receiver = Child("receiver", config, self._listening)
-        self._worker = Child("worker", config)
+        self._receiver = Child("receiver", config, self._lock, self._listening)
+        self._worker = Child("worker", config, self._lock)
 
     async def run(self) -> None:
         """Keep both children alive until ``stop``, then take them down in order."""
@@ -59,8 +69,11 @@ class Supervisor:
             await self._stop.wait()
             log.info("bridge.stopping")
             await self._receiver.stop(RECEIVER_STOP_S)
+            self._listening.close()  # nobody answers any more: a refusal keeps no client waiting
+            if self._reserved:
+                self._reserved.close()
             await self._worker.stop(WORKER_STOP_S)
-        self._listening.close()
+        os.close(self._lock)
         log.info("bridge.stopped")
 
     def stop(self) -> None:
@@ -74,24 +87,26 @@ class Supervisor:
 class Child:
     """One child process, started again whenever it ends without being asked."""
 
-    def __init__(self, role: str, config: Config, listening: socket.socket | None = None) -> None:
+    def __init__(
+        self, role: str, config: Config, lock: int, listening: socket.socket | None = None
+    ) -> None:
         self._role = role
         self._line = config.to_json(reveal_secrets=True).encode() + b"\n"
+        self._lock = lock
         self._listening = listening
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
 
     async def keep_alive(self) -> None:
         """Start it, wait for its end, start it again; returns once it was stopped."""
-        pause_s = MIN_RESTART_S
+        pause_s = 0.0
         while not self._stopping.is_set():
             started_s = time.monotonic()
-            code = await self._run_once()
+            ending = await self._run_once()
             if self._stopping.is_set():
                 return
-            lived_s = time.monotonic() - started_s
-            pause_s = MIN_RESTART_S if lived_s > STEADY_S else min(pause_s * 2, MAX_RESTART_S)
-            log.error("bridge.child_restarted", child=self._role, code=code, after_s=pause_s)
+            pause_s = restart_pause_s(pause_s, time.monotonic() - started_s)
+            log.error("bridge.child_ended", child=self._role, code=ending, restart_s=pause_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
@@ -116,22 +131,69 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _run_once(self) -> int:
-        descriptors = (self._listening.fileno(),) if self._listening else ()
-        process = self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            f"bridge.app.{self._role}",
-            *map(str, descriptors),
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=descriptors,
-        )
+    async def _run_once(self) -> int | str:
+        """Its exit code, or why it could not be started."""
+        try:
+            process = self._process = await self._start()
+        except OSError as error:
+            return error.strerror or type(error).__name__
+        if self._stopping.is_set():  # asked for while it was being started
+            process.kill()
         if process.stdin is None:
             raise RuntimeError("the child was started without a pipe")
         with contextlib.suppress(ConnectionError):
             process.stdin.write(self._line)
             await process.stdin.drain()
         return await process.wait()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        descriptors = (self._listening.fileno(),) if self._listening else ()
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"bridge.app.{self._role}",
+            *map(str, descriptors),
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=(self._lock, *descriptors),
+            start_new_session=True,  # a terminal's Ctrl-C is for the parent, which asks in order
+        )
+
+
+def restart_pause_s(previous_s: float, lived_s: float) -> float:
+    """How long to wait before a child is started again.
+
+    Args:
+        previous_s: The pause before the start that has just ended; 0 for the first start.
+        lived_s: How long it lived.
+    """
+    if lived_s > STEADY_S:
+        return MIN_RESTART_S
+    return min(max(previous_s * 2, MIN_RESTART_S), MAX_RESTART_S)
+
+
+def claim(folder: Path) -> int:
+    """Make the folder ours: a descriptor whose lock nobody else gets while it is open anywhere.
+
+    Children inherit it: one that outlives a killed parent still has a delivery in flight, which
+    the next bridge would do again.
+
+    Raises:
+        BridgeError: The folder cannot be used, or another bridge uses it.
+    """
+    advice = "another with BRIDGE_DATA_DIR or --data-dir."
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BridgeError(
+            f"another bridge uses the folder {folder}. Stop that one, or set {advice}"
+        ) from error
+    except OSError as error:
+        raise BridgeError(
+            f"cannot use the folder {folder}: {error.strerror}. Set {advice}"
+        ) from error
+    return lock
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -150,15 +212,40 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(config: Config) -> int:
-    """The daemon: returns when it was asked to stop."""
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that keeps a port for our children without listening on it.
+
+    Raises:
+        BridgeError: The address cannot be listened on.
+    """
     try:
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Alone first: whoever listens there with SO_REUSEPORT too would not be noticed otherwise.
+        _bound(host, port, socket.SO_REUSEADDR).close()
+        return _bound(host, port, socket.SO_REUSEPORT)
     except OSError as error:
         raise BridgeError(
-            f"cannot use the folder {config.data_dir}: {error.strerror}. "
-            "Set another with BRIDGE_DATA_DIR or --data-dir."
+            f"cannot listen on {host} port {port} for gRPC: {error.strerror or error}. Stop what "
+            "listens there, or set another with BRIDGE_GRPC_PORT; 0 turns gRPC off."
         ) from error
+
+
+def _bound(host: str, port: int, option: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, option, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def run(config: Config) -> int:
+    """The daemon: returns when it was asked to stop.
+
+    Raises:
+        BridgeError: It cannot start.
+    """
     return asyncio.run(_serve(config))
 
 
@@ -171,12 +258,18 @@ async def _serve(config: Config) -> int:
     return 0
 
 
+def endpoint(host: str, port: int) -> str:
+    """The address clients are told."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def _tell_started(config: Config, port: int) -> None:
     """One line with all that is in force; secrets are masked."""
     log.info(
         "bridge.started",
         version=__version__,
-        endpoint=f"http://{config.host}:{port}",
+        endpoint=endpoint(config.host, port),
+        grpc=endpoint(config.host, config.grpc_port) if config.grpc_port else "off",
         langfuse=config.langfuse_base_url
         if config.delivers
         else "none: no keys, traces are kept locally",
@@ -186,5 +279,7 @@ def _tell_started(config: Config, port: int) -> None:
         settle_s=config.settle_s,
         quiet_s=config.quiet_s,
         idle_s=config.idle_s,
+        span_settle_s=config.span_settle_s,
+        session_idle_s=config.session_idle_s,
         retention_days=config.retention_days,
     )

@@ -19,7 +19,9 @@ from bridge.config import Config
 from bridge.errors import StoreError
 from bridge.langfuse.client import LangfuseTarget, connect
 from bridge.langfuse.deliver import Deliverer
+from bridge.langfuse.scores import ScoreSender
 from bridge.model.delivery import LangfuseState, PendingSpan
+from bridge.model.scores import PendingScore
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.ledger import Ledger
 
@@ -56,6 +58,18 @@ class LedgerThread:
     async def rejected(self, position: int, reason: str, at_ms: int) -> None:
         """Langfuse will never take this one."""
         await self._patiently(lambda: self._ledger.rejected(position, reason, at_ms))
+
+    async def claim_scores(self, now_ms: int, limit: int) -> list[PendingScore]:
+        """Scores to tell now."""
+        return await self._patiently(lambda: self._ledger.claim_scores(now_ms, limit))
+
+    async def scores_delivered(self, sent: Sequence[PendingScore], at_ms: int) -> None:
+        """Langfuse has these scores."""
+        await self._patiently(lambda: self._ledger.scores_delivered(sent, at_ms))
+
+    async def score_rejected(self, pending: PendingScore, reason: str, at_ms: int) -> None:
+        """Langfuse will not take this value of a score."""
+        await self._patiently(lambda: self._ledger.score_rejected(pending, reason, at_ms))
 
     async def note(self, state: LangfuseState, reason: str) -> None:  # noqa: ARG002 - for the log
         """What is known of Langfuse."""
@@ -130,7 +144,11 @@ async def _deliver(config: Config, thread: LedgerThread, stop: asyncio.Event) ->
         secret_key=config.langfuse_secret_key.get_secret_value(),
     )
     async with connect(target) as client:
-        await Deliverer(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S).run(stop)
+        deliverer = Deliverer(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S)
+        scores = ScoreSender(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(deliverer.run(stop), name="spans")
+            tasks.create_task(scores.run(stop), name="scores")
 
 
 async def _prune(config: Config, ledger: Ledger, thread: LedgerThread) -> None:

@@ -61,6 +61,8 @@ def _default(info: FieldInfo) -> str:
     value = info.default if info.default_factory is None else None
     if isinstance(value, tuple):
         return json.dumps(",".join(map(written_tag, value)))
+    if isinstance(value, bool):
+        return json.dumps(value)
     return f"{value:g}" if isinstance(value, int | float) else json.dumps(str(value or ""))
 
 

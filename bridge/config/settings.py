@@ -72,6 +72,16 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _switch(value: object) -> object:
+    """True or false, also as the words that an environment variable can hold."""
+    words = {"true": True, "1": True, "yes": True, "on": True}
+    words |= {"false": False, "0": False, "no": False, "off": False}
+    switched = words.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(switched, bool):
+        raise WrongValueError("should be true or false")
+    return switched
+
+
 def _no_boolean(value: object) -> object:
     # Python counts true as 1, and pydantic takes it for a port or a number of seconds.
     if isinstance(value, bool):
@@ -172,6 +182,9 @@ class Config(BaseSettings):
         description="Address to listen on. 0.0.0.0 lets other machines post to the bridge.",
     )
     port: Port = Field(4318, description="Port to listen on; 0 takes any free one.")
+    grpc_port: Port = Field(
+        4317, description="Port to listen on for OTLP over gRPC, on the same address; 0 is off."
+    )
     data_dir: Annotated[Path, AfterValidator(_home)] = Field(
         default_factory=_user_state,
         description="Folder of what is kept. Default: $STATE_DIRECTORY, else the user's state "
@@ -190,6 +203,16 @@ class Config(BaseSettings):
         description="full sends texts; metadata sends no prompt, answer, command, path, tool "
         "input or output, only names, sizes and numbers.",
     )
+    join_traces: Annotated[bool, BeforeValidator(_switch)] = Field(
+        False,
+        description="true sends a turn into the trace that its client's spans are in, below the "
+        "span that TRACEPARENT names, so that a CI job or service sees one tree.",
+    )
+    forward_other_spans: Annotated[bool, BeforeValidator(_switch)] = Field(
+        False,
+        description="true passes spans of other programs on to Langfuse, with tags and session; "
+        "not under content = metadata, since they are passed on untouched.",
+    )
     environment: Annotated[str, BeforeValidator(_lower), AfterValidator(_environment)] = Field(
         "", description="Langfuse environment of all traces; empty is Langfuse's default."
     )
@@ -201,6 +224,15 @@ class Config(BaseSettings):
     )
     idle_s: Seconds = Field(
         1800.0, description="How long any turn stays quiet before it is closed."
+    )
+    span_settle_s: Seconds = Field(
+        15.0,
+        description="How long to wait for the other half of what one signal tells of already, when "
+        "the client's tracing is on.",
+    )
+    session_idle_s: Seconds = Field(
+        1800.0,
+        description="How long a session is without records before its summary is made.",
     )
     retention_days: Days = Field(
         7.0, description="How long delivered observations are kept for show and against repeats."
@@ -252,6 +284,16 @@ class Config(BaseSettings):
     def idle_ms(self) -> int:
         """``idle_s`` in whole milliseconds."""
         return round(self.idle_s * MS_PER_S)
+
+    @property
+    def span_settle_ms(self) -> int:
+        """``span_settle_s`` in whole milliseconds."""
+        return round(self.span_settle_s * MS_PER_S)
+
+    @property
+    def session_idle_ms(self) -> int:
+        """``session_idle_s`` in whole milliseconds."""
+        return round(self.session_idle_s * MS_PER_S)
 
     @property
     def retention_ms(self) -> int:

@@ -8,25 +8,96 @@ Before 2.1.126 records do not tell a sub-agent's work from the main thread's, so
 the root.
 """
 
-from bridge.correlate.turns import AgentState, LiveTurn, SpawnCall, start_ms
-from bridge.model.events import AgentCompleted, AnyEvent, ModelAnswer, Purpose, ToolResult
-from bridge.model.parts import Totals
+from bridge.correlate.state import AgentState, LiveTurn, SpawnCall
+from bridge.correlate.turns import start_ms
+from bridge.model.event import Purpose
+from bridge.model.events import (
+    AgentCompleted,
+    AnyEvent,
+    ModelAnswer,
+    ToolDecision,
+    ToolResult,
+)
+from bridge.model.spans import SpanEvent, ToolSpan
+from bridge.model.totals import Totals
 
 _UNNAMED_TYPES = frozenset({"custom", "default"})
 """What the client writes in place of a type it does not tell."""
 
 
-def owner_of(turn: LiveTurn, event: AnyEvent) -> str | None:
-    """The key of the sub-agent an event belongs to; None for the main thread."""
+def owner_of(turn: LiveTurn, event: AnyEvent, span: SpanEvent | None = None) -> str | None:
+    """The key of the sub-agent an event belongs to; None for the main thread.
+
+    Args:
+        turn: Its turn.
+        event: The record, or what stands for it.
+        span: Its span, when there is one.
+    """
     if event.agent_id:
         return event.agent_id
     if event.otel_span_id in turn.agent_spans:
         return f"span:{event.otel_span_id}"
+    if span and (owner := owner_around(turn, span)):
+        return owner
     if getattr(event, "purpose", None) is Purpose.AGENT:
         return _by_time(turn, event)
-    if isinstance(event, ToolResult) and event.spawns is None and _inside_agent(turn, event):
-        return _by_time(turn, event)
+    if isinstance(event, ToolResult):
+        return _owner_of_result(turn, event)
     return None
+
+
+def may_own(turn: LiveTurn, key: str, agent: AgentState, event: AnyEvent) -> bool:
+    """Whether an event is the agent's, or will be once its span has told which of several."""
+    owner = owner_of(turn, event, event if isinstance(event, SpanEvent) else None)
+    if owner is None or owner == key:
+        return owner == key
+    calls = owner.removeprefix("call:").split("|") if owner.startswith("call:") else []
+    return not set(calls).isdisjoint(agent.calls)
+
+
+def _owner_of_result(turn: LiveTurn, result: ToolResult) -> str | None:
+    """The main thread's results stand in the span of the turn, as its prompt does."""
+    main = turn.prompt.otel_span_id if turn.prompt else None
+    if main and result.otel_span_id and result.otel_span_id != main:
+        return f"span:{result.otel_span_id}"
+    if result.spawns is None and _inside_agent(turn, result):
+        return _by_time(turn, result)
+    return None
+
+
+def owner_around(turn: LiveTurn, span: SpanEvent) -> str | None:
+    """The sub-agent a span belongs to by the span above it: that of the call that started it."""
+    above = span.otel_parent_id
+    if above in turn.agent_spans:
+        return f"span:{above}"
+    key = _call_around(turn, above)
+    return f"call:{key}" if key else None
+
+
+def _call_around(turn: LiveTurn, span_id: str | None) -> str | None:
+    """The spawning call that a span is of; found by time when the span does not name the call."""
+    key = turn.span_parts.get(span_id or "")
+    if key in turn.calls:
+        return key
+    part = turn.parts.get(key or "")
+    for event in part.events if part else ():
+        if isinstance(event, ToolSpan) and event.spawns is not None:
+            ends = [
+                (_distance(call, event.began_ms, event.time_ms), call_key)
+                for call_key, call in turn.calls.items()
+                if _same_type(call.type, event.spawns)
+            ]
+            alone = None if turn.has_logs else key
+            return min(ends)[1] if ends else alone
+    return None
+
+
+def tool_around(turn: LiveTurn, span: SpanEvent) -> str | None:
+    """The tool call that a request was made for: a classifier asks while the tool waits."""
+    key = turn.span_parts.get(span.otel_parent_id or "")
+    if key is None or not key.startswith("w:"):
+        return None
+    return turn.span_parts.get(key.removeprefix("w:"))
 
 
 def place(turn: LiveTurn, owner: str, event: AnyEvent, touched_ms: int) -> None:
@@ -43,6 +114,7 @@ def place(turn: LiveTurn, owner: str, event: AnyEvent, touched_ms: int) -> None:
     agent.last_ms = max(agent.last_ms, event.time_ms)
     agent.touched_ms = max(agent.touched_ms, touched_ms)
     agent.owner = agent.owner or event.parent_agent_id
+    agent.around = agent.around or _span_around(owner, event)
     agent.totals.add(event)
     _note_type(agent, event)
     if isinstance(event, AgentCompleted):
@@ -51,6 +123,42 @@ def place(turn: LiveTurn, owner: str, event: AnyEvent, touched_ms: int) -> None:
         agent.answer is None or agent.answer.order < event.order
     ):
         agent.answer = event
+
+
+def widen(turn: LiveTurn, owner: str, span: SpanEvent) -> None:
+    """A sub-agent lasts from the true start of its first request: records tell it less exactly."""
+    agent = turn.agents[owner]
+    agent.first_ms = min(agent.first_ms, span.began_ms)
+    agent.last_ms = max(agent.last_ms, span.time_ms)
+    if getattr(span, "purpose", None) is not Purpose.AUXILIARY:
+        agent.around = span.otel_parent_id or agent.around
+
+
+def know_call(turn: LiveTurn, agent: AgentState) -> None:
+    """Remember the call whose span the agent's work stands in, once that call is known."""
+    known = turn.span_parts.get(agent.around or "")
+    if not agent.calls and known in turn.calls:
+        agent.calls = (known,)
+
+
+def note_spawn(
+    turn: LiveTurn, key: str, owner: str | None, event: AnyEvent, touched_ms: int
+) -> None:
+    """Remember a call that only spans tell of, if it started a sub-agent."""
+    if isinstance(event, ToolResult) and event.spawns is not None:
+        turn.calls[key] = SpawnCall(
+            start_ms=start_ms(event),
+            end_ms=event.time_ms,
+            owner=owner,
+            type=event.spawns or None,
+            touched_ms=touched_ms,
+        )
+
+
+def type_of(agent: AgentState, call: SpawnCall | None) -> str | None:
+    """What it says itself, unless that is no type but the place of one."""
+    named = agent.type if agent.type not in _UNNAMED_TYPES else None
+    return named or (call.type if call else None) or agent.type
 
 
 def completed_owner(turn: LiveTurn, event: AnyEvent) -> str:
@@ -65,6 +173,7 @@ def completed_owner(turn: LiveTurn, event: AnyEvent) -> str:
 
 def match_call(turn: LiveTurn, key: str, agent: AgentState) -> str | None:
     """The call that started an agent, found by time and type; remembered once found."""
+    know_call(turn, agent)
     if not agent.calls:
         began, ended = agent.first_ms, None
         if agent.completed:
@@ -87,6 +196,15 @@ def calls_ended(turn: LiveTurn, agent: AgentState) -> bool:
     """Whether every call the agent may belong to is known and has come back."""
     calls = [turn.calls.get(call) for call in agent.calls]
     return bool(calls) and all(call and call.end_ms is not None for call in calls)
+
+
+def _span_around(owner: str, event: AnyEvent) -> str | None:
+    """The span of the call that started the agent: its records and spans stand in it."""
+    if owner.startswith("span:"):
+        return owner.removeprefix("span:")
+    if isinstance(event, ToolDecision):
+        return None  # stands in the span of its own waiting
+    return event.otel_span_id
 
 
 def _note_type(agent: AgentState, event: AnyEvent) -> None:

@@ -6,21 +6,35 @@ root is sent once; what arrives afterwards hangs below it by id.
 
 import msgspec
 
-from bridge.correlate.turns import LiveTurn, has_open_tool
+from bridge.correlate.state import LiveTurn
+from bridge.correlate.turns import has_open_tool
+from bridge.model.events import ModelFailure, ModelRequest
 from bridge.model.parts import ClosedBy
 
 
 class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait for what; the settings ``settle_s``, ``quiet_s`` and ``idle_s``."""
+    """How long to wait for what; the settings of the same names, in milliseconds."""
 
     settle_ms: int
     quiet_ms: int
     idle_ms: int
+    session_idle_ms: int = 1_800_000
+    span_settle_ms: int = 15_000
+
+    @property
+    def longest_ms(self) -> int:
+        """No look is planned further ahead than this."""
+        waits = (self.settle_ms, self.span_settle_ms, self.quiet_ms)
+        return max(self.idle_ms, self.session_idle_ms) + sum(waits) + 1
+
+
+SET_BACK_MS = 60_000
+"""Less is jitter between two readings of a clock, more means that somebody set it."""
 
 
 def has_passed(wait_ms: int, *, since_ms: int, now_ms: int) -> bool:
     """Whether ``wait_ms`` went by. A clock set back counts as passed, not as a wait without end."""
-    return not since_ms <= now_ms < since_ms + wait_ms
+    return now_ms >= since_ms + wait_ms or now_ms < since_ms - SET_BACK_MS
 
 
 def closed_by(
@@ -49,10 +63,22 @@ def deadlines(
     if not working and looks_finished(turn):
         quiet_ms = max(patience.quiet_ms, patience.settle_ms)
         ends.append((ClosedBy.QUIET, turn.touched_ms + quiet_ms))
+    if turn.span:
+        wait_ms = patience.span_settle_ms if is_half_told(turn) else patience.settle_ms
+        ends.append((ClosedBy.INTERACTION, turn.touched_ms + wait_ms))
     if prompted_again:
         wait_ms = patience.quiet_ms if working else patience.settle_ms
         ends.append((ClosedBy.NEXT_PROMPT, turn.touched_ms + wait_ms))
     return sorted(ends, key=lambda end: end[1])
+
+
+def is_half_told(turn: LiveTurn) -> bool:
+    """Whether spans tell of work whose log records are still to come, or never will."""
+    return not turn.has_logs or any(
+        key.startswith("g:")
+        and not any(isinstance(event, ModelRequest | ModelFailure) for event in part.events)
+        for key, part in turn.parts.items()
+    )
 
 
 def looks_finished(turn: LiveTurn) -> bool:

@@ -5,19 +5,25 @@ Owned by the assembler alone. It does no I/O: what it does not hold it asks of a
 from the store, which then has the state before.
 """
 
+import copy
 import heapq
 from collections import Counter
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 
-from bridge.correlate import sessions, settling, turns
-from bridge.correlate.closing import Patience
+from bridge.correlate import activity, building, sessions, settling, spans, turns
+from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.sessions import Conversation
-from bridge.correlate.turns import LiveTurn
-from bridge.model.events import Record, UserPrompt
+from bridge.correlate.state import LiveTurn
+from bridge.model.events import ModelRequest, Record, UserPrompt
+from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
-from bridge.model.parts import Settled
+from bridge.model.parts import PromptCost, Root, Settled
+from bridge.model.sessions import Counter as Metered
+from bridge.model.sessions import SessionTotals, Summary
+from bridge.model.spans import SpanEvent
 
 
 class Archive(Protocol):
@@ -41,6 +47,7 @@ class SavedTurn(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     started_ms: int
     state: bytes
+    otel_trace_id: str | None = None
 
 
 class SavedConversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +65,18 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[SavedTurn, ...]
     conversations: tuple[SavedConversation, ...]
     outcomes: dict[Outcome, int]
+    sessions: tuple[SessionTotals, ...]
+    costs: tuple[PromptCost, ...]
 
 
-_Look = tuple[int, str, str]
-"""When, at what (a conversation before its turns: it may still give them records), which."""
+NOTE_EVERY_MS = 300_000
+
+_Look = tuple[int, int, str]
+"""When, for what, at which conversation or turn."""
+
+_ASSIGN, _CUT, _END = range(3)
+"""In this order at one moment: waiting records find their turns, turns give out what is due, and
+then a stretch of activity may have ended."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_turn = msgspec.msgpack.Decoder(LiveTurn).decode
@@ -77,16 +92,23 @@ class Correlator:
         self._turns: dict[str, LiveTurn] = {}
         self._conversations: dict[str, Conversation] = {}
         self._looks: list[_Look] = []
-        self._scheduled: dict[tuple[str, str], int] = {}
+        self._scheduled: dict[tuple[int, str], int] = {}
         self._changed_turns: set[str] = set()
         self._changed_conversations: set[str] = set()
+        self._costed: set[str] = set()
+        self._ended: set[str] = set()
         self._outcomes: Counter[Outcome] = Counter()
+        self._clock_ms = 0
 
     def restore(self, conversation_keys: list[str], *, now_ms: int) -> None:
         """Take up live conversations and their turns again after a start."""
         for key in conversation_keys:
             conversation = self._conversation(key)
-            self._look_at_conversation(conversation, now_ms)
+            if conversation.waiting:
+                first_ms = min(record.arrived_ms for record in conversation.waiting)
+                self._schedule(first_ms + self._patience.settle_ms, _ASSIGN, key)
+            if conversation.activity.open:
+                self._look_at_activity(conversation, now_ms)
             for turn_key in sorted(conversation.live):
                 if turn := self._known_turn(turn_key):
                     self._look_at_turn(turn, conversation)
@@ -96,7 +118,11 @@ class Correlator:
         event = record.event
         conversation = self._conversation(event.conversation)
         self._changed_conversations.add(conversation.key)
-        key = sessions.turn_key(event)
+        activity.note_record(conversation.activity, record)
+        if not isinstance(event, SpanEvent):
+            self._note_logs(record)
+        self._look_at_activity(conversation, record.arrived_ms)
+        key = sessions.turn_key(conversation, event)
         if key is None:
             conversation.waiting.append(record)
             self._look_at_conversation(conversation, record.arrived_ms)
@@ -106,32 +132,52 @@ class Correlator:
             self._look_at_all(conversation, record.arrived_ms)
         self._fold_into_turn(conversation, key, record)
 
+    def measure(self, measurement: Measurement) -> None:
+        """Take one metric point in. It ends at once, as part of its session's totals."""
+        conversation = self._conversation(measurement.point.conversation)
+        self._changed_conversations.add(conversation.key)
+        new = activity.measure(conversation.activity, measurement)
+        outcome = Outcome.SESSION_TOTAL if new else Outcome.DUPLICATE
+        self._outcomes[outcome] += measurement.records
+        self._look_at_activity(conversation, measurement.arrived_ms)
+
     def due(self, now_ms: int) -> list[Settled]:
-        """Everything that is due at ``now_ms``, in the order in which it became due."""
+        """Everything that is due at ``now_ms``, in the order in which it became due.
+
+        Each look is taken as of the time it was planned for: after a pause of ours what came
+        together is judged as it would have been without the pause.
+        """
         settled: list[Settled] = []
         while self._looks and self._is_due(self._looks[0][0], now_ms):
             at_ms, kind, key = heapq.heappop(self._looks)
             if self._scheduled.get((kind, key)) != at_ms:
                 continue  # an earlier look has been there since
             del self._scheduled[kind, key]
-            if kind == "conversation":
-                self._assign(key, now_ms)
+            self._clock_ms = min(max(at_ms, self._clock_ms), now_ms)
+            if kind == _ASSIGN:
+                self._assign(key, self._clock_ms)
+            elif kind == _CUT:
+                settled += self._cut(key, self._clock_ms)
             else:
-                settled += self._cut(key, now_ms)
+                settled += self._end_stretch(key, self._clock_ms)
+        self._clock_ms = now_ms
         return settled
 
     def _is_due(self, at_ms: int, now_ms: int) -> bool:
         """Whether a look is due; one too far ahead was planned by a clock set back since."""
-        return at_ms <= now_ms or at_ms > now_ms + self._patience.idle_ms + self._patience.quiet_ms
+        return at_ms <= now_ms or at_ms > now_ms + self._patience.longest_ms
 
     def take_changes(self) -> Changes:
         """What to save, and forget what needs no memory any more."""
+        totals = tuple(self._session_totals())
         changes = Changes(
             turns=tuple(self._save_turn(key) for key in sorted(self._changed_turns)),
             conversations=tuple(
                 self._save_conversation(key) for key in sorted(self._changed_conversations)
             ),
             outcomes=dict(self._outcomes),
+            sessions=totals,
+            costs=tuple(self._prompt_costs()),
         )
         self._forget()
         return changes
@@ -158,6 +204,10 @@ class Correlator:
         self._changed_turns.add(key)
         if outcome is not None:
             self._outcomes[outcome] += 1
+        else:
+            activity.note_event(conversation.activity, record.event)
+        if turn.closed_by and isinstance(record.event, ModelRequest):
+            self._costed.add(key)
         if not turn.is_finished():
             conversation.live.add(key)
             self._look_at_turn(turn, conversation)
@@ -167,12 +217,34 @@ class Correlator:
         if conversation is None or not conversation.waiting:
             return
         self._changed_conversations.add(key)
-        for assigned in sessions.assign(conversation, self._patience, now_ms=now_ms):
+        for assigned in sessions.assign(
+            conversation,
+            self._patience,
+            logs_elsewhere=self._has_logs_elsewhere(conversation, now_ms),
+            now_ms=now_ms,
+        ):
             if assigned.turn_key is None:
-                self._outcomes[Outcome.NO_PROMPT] += 1
+                self._outcomes[assigned.outcome] += 1
             else:
-                self._fold_into_turn(conversation, assigned.turn_key, assigned.record)
+                # Its halves may be assigned just now too: they settle together from here.
+                record = msgspec.structs.replace(assigned.record, arrived_ms=now_ms)
+                self._fold_into_turn(conversation, assigned.turn_key, record)
         self._look_at_conversation(conversation, now_ms)
+
+    def _has_logs_elsewhere(self, conversation: Conversation, now_ms: int) -> bool:
+        origin = conversation.activity.origin
+        if origin is None or conversation.has_logs:
+            return False
+        installation = self._conversation(sessions.installation_key(origin))
+        self._changed_conversations.add(installation.key)
+        return now_ms - installation.last_log_ms < self._patience.idle_ms
+
+    def _note_logs(self, record: Record) -> None:
+        """Remember, to within minutes, that an installation sends log records."""
+        installation = self._conversation(sessions.installation_key(record.origin))
+        if record.arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
+            installation.last_log_ms = record.arrived_ms
+            self._changed_conversations.add(installation.key)
 
     def _cut(self, key: str, now_ms: int) -> list[Settled]:
         turn = self._turns.get(key)
@@ -185,34 +257,63 @@ class Correlator:
             self._patience,
             prompted_again=sessions.prompted_after(conversation, turn.order),
             undecided=undecided,
+            traced=conversation.traced,
             now_ms=now_ms,
         )
         settled = cut.run()
         self._changed_turns.add(key)
         self._outcomes[Outcome.LATE] += cut.late
         for part in settled:
-            self._outcomes[Outcome.OBSERVED] += part.observed
-            self._outcomes[Outcome.FOLDED] += part.folded
+            if isinstance(part.part, Root):
+                self._costed.add(key)
+            if told := spans.told_by_spans_alone(part.part):
+                activity.note_event(conversation.activity, told)
+                self._changed_conversations.add(conversation.key)
         if turn.is_finished():
             conversation.live.discard(key)
             self._changed_conversations.add(conversation.key)
         else:
             self._look_at_turn(turn, conversation, after_ms=now_ms)
             if undecided:
-                self._schedule(now_ms + self._patience.settle_ms, "turn", key)
+                self._schedule(now_ms + self._patience.settle_ms, _CUT, key)
         return settled
+
+    def _end_stretch(self, key: str, now_ms: int) -> list[Settled]:
+        """The summary of a stretch of activity that has ended, and its counters."""
+        conversation = self._conversations.get(key)
+        if conversation is None or not conversation.activity.open:
+            return []
+        going_on = conversation.activity
+        idle_ms = self._patience.session_idle_ms
+        passed = has_passed(idle_ms, since_ms=going_on.touched_ms, now_ms=now_ms)
+        if conversation.live or conversation.waiting or not passed:
+            self._look_at_activity(conversation, now_ms)
+            return []
+        self._changed_conversations.add(key)
+        self._ended.add(key)
+        facts = sessions.summary_facts(conversation)
+        summary = activity.end_stretch(going_on)
+        if summary is None or facts is None:
+            return []
+        parts: list[Summary | Metered] = [summary, *activity.counters(summary)]
+        return [Settled(turn=facts, part=part, observed=0, folded=0) for part in parts]
+
+    def _look_at_activity(self, conversation: Conversation, now_ms: int) -> None:
+        at_ms = conversation.activity.touched_ms + self._patience.session_idle_ms
+        later_ms = now_ms + max(self._patience.settle_ms, 1)
+        self._schedule(max(at_ms, later_ms), _END, conversation.key)
 
     def _look_at_turn(self, turn: LiveTurn, conversation: Conversation, after_ms: int = -1) -> None:
         again = sessions.prompted_after(conversation, turn.order)
         at_ms = settling.next_look_ms(turn, self._patience, prompted_again=again, after_ms=after_ms)
-        self._schedule(at_ms, "turn", turn.key)
+        self._schedule(at_ms, _CUT, turn.key)
 
     def _look_at_conversation(self, conversation: Conversation, now_ms: int) -> None:
         at_ms = sessions.next_look_ms(conversation, self._patience, now_ms=now_ms)
         if at_ms is not None:
-            self._schedule(at_ms, "conversation", conversation.key)
+            self._schedule(at_ms, _ASSIGN, conversation.key)
 
-    def _schedule(self, at_ms: int, kind: str, key: str) -> None:
+    def _schedule(self, at_ms: int, kind: int, key: str) -> None:
         """Look at it then, unless it is looked at before that anyway."""
         if at_ms < self._scheduled.get((kind, key), at_ms + 1):
             self._scheduled[kind, key] = at_ms
@@ -221,7 +322,7 @@ class Correlator:
     def _look_at_all(self, conversation: Conversation, now_ms: int) -> None:
         """A new prompt may end the turns before it, and give waiting records their turn."""
         if conversation.waiting:
-            self._schedule(now_ms, "conversation", conversation.key)
+            self._schedule(now_ms, _ASSIGN, conversation.key)
         for key in conversation.live:
             if turn := self._turns.get(key):
                 self._look_at_turn(turn, conversation)
@@ -235,6 +336,7 @@ class Correlator:
             held=turn.held,
             started_ms=turn.order[0],
             state=_encode(turn),
+            otel_trace_id=turn.facts.otel_trace_id if turn.facts else turn.otel_trace_id,
         )
 
     def _save_conversation(self, key: str) -> SavedConversation:
@@ -246,6 +348,21 @@ class Correlator:
             state=_encode(conversation),
         )
 
+    def _session_totals(self) -> Iterator[SessionTotals]:
+        for key in sorted(self._changed_conversations):
+            totals = activity.totals(self._conversations[key].activity, final=key in self._ended)
+            if totals:
+                yield totals
+
+    def _prompt_costs(self) -> Iterator[PromptCost]:
+        for key in sorted(self._costed):
+            turn = self._turns[key]
+            yield PromptCost(
+                turn=building.frozen_facts(turn),
+                start_ms=turn.start_ms,
+                totals=copy.deepcopy(turn.totals),
+            )
+
     def _forget(self) -> None:
         for key in self._changed_turns:
             if self._turns[key].is_finished():
@@ -255,4 +372,6 @@ class Correlator:
                 del self._conversations[key]
         self._changed_turns.clear()
         self._changed_conversations.clear()
+        self._costed.clear()
+        self._ended.clear()
         self._outcomes.clear()

@@ -14,20 +14,34 @@ import bisect
 
 import msgspec
 
+from bridge.correlate.activity import Activity
 from bridge.correlate.closing import Patience, has_passed
-from bridge.correlate.turns import Order
+from bridge.correlate.state import Order
+from bridge.model.event import Origin
 from bridge.model.events import AnyEvent, PointEvent, Record, UserPrompt
+from bridge.model.outcomes import Outcome
+from bridge.model.parts import TurnFacts
+from bridge.model.spans import OtherSpan, SpanEvent, ToolRun, ToolSpan, ToolWait, TurnSpan
+
+KEPT_TRACES = 256
+PROMPT_APART_MS = 2_000
+"""Between the start of a turn's span and its prompt's record: up to 70 ms in all recordings."""
 
 KEPT_PROMPTS = 64
 """Prompts remembered per conversation; records are assigned within seconds of them."""
 
 
 class PromptMark(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt that was seen: its place in the conversation and its turn."""
+    """A prompt that was seen: its place in the conversation and its turn.
+
+    Attributes:
+        traced: Whether it names its trace; spans of other traces cannot be its.
+    """
 
     order: Order
     sequence: int | None
     turn_key: str
+    traced: bool = False
 
 
 class Conversation(msgspec.Struct, kw_only=True):
@@ -37,38 +51,77 @@ class Conversation(msgspec.Struct, kw_only=True):
         prompts: In order, the latest ``KEPT_PROMPTS``.
         waiting: Records whose turn is not known yet.
         live: Keys of turns that are not finished.
+        traces: Trace of the client's spans → turn, the latest ``KEPT_TRACES``.
+        traced: Whether it has had spans, and ``has_logs`` whether log records.
+        logs_name_traces: Whether those say which trace they are in.
+        last_log_ms: When the installation last sent log records, to within minutes; only kept in
+            the conversation that stands for the installation.
+        activity: Its numbers, and whether a stretch of activity goes on.
     """
 
     key: str
     prompts: list[PromptMark] = []
     waiting: list[Record] = []
     live: set[str] = set()
+    traces: dict[str, str] = {}
+    traced: bool = False
+    has_logs: bool = False
+    logs_name_traces: bool = False
+    last_log_ms: int = 0
+    activity: Activity = msgspec.field(default_factory=Activity)
 
     @property
     def resting(self) -> bool:
         """Nothing of it has to stay in memory."""
-        return not self.waiting and not self.live
+        return not self.waiting and not self.live and not self.activity.open
 
 
 class Assigned(msgspec.Struct, frozen=True):
-    """Waiting records that have found their turn, None for those that will not be shown."""
+    """A waiting record that has found its turn, or, where that is None, its ending."""
 
     turn_key: str | None
     record: Record
+    outcome: Outcome = Outcome.NO_PROMPT
 
 
-def turn_key(event: AnyEvent) -> str | None:
-    """The turn an event names: by prompt id, or, being a prompt itself, by its time."""
+def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
+    """The turn an event names: by prompt id, being a prompt itself by its time, or by its trace."""
+    if isinstance(event, SpanEvent):
+        conversation.traced = True
+        return conversation.traces.get(event.otel_trace_id or "")
+    conversation.has_logs = True
+    conversation.logs_name_traces |= event.otel_trace_id is not None
+    key = None
     if event.prompt_id:
-        return f"{event.conversation}\0{event.prompt_id}"
-    if isinstance(event, UserPrompt):
-        return f"{event.conversation}\0@{event.time_ms}.{event.sequence or 0}"
-    return None
+        key = f"{event.conversation}\0{event.prompt_id}"
+    elif isinstance(event, UserPrompt):
+        key = f"{event.conversation}\0@{event.time_ms}.{event.sequence or 0}"
+    if key and event.otel_trace_id:
+        _learn_trace(conversation, event.otel_trace_id, key)
+        known = conversation.traces[event.otel_trace_id]
+        if _is_of_spans_alone(known):
+            return known  # its records come too late to make it another turn
+    return key
+
+
+def _is_of_spans_alone(key: str) -> bool:
+    return "\0#" in key
+
+
+def _learn_trace(conversation: Conversation, trace_id: str, key: str) -> None:
+    conversation.traces.setdefault(trace_id, key)
+    while len(conversation.traces) > KEPT_TRACES:
+        del conversation.traces[next(iter(conversation.traces))]
 
 
 def note_prompt(conversation: Conversation, key: str, prompt: UserPrompt) -> None:
     """Remember a prompt; repeating it changes nothing."""
-    mark = PromptMark(order=prompt.order, sequence=prompt.sequence, turn_key=key)
+    mark = PromptMark(
+        order=prompt.order,
+        sequence=prompt.sequence,
+        turn_key=key,
+        traced=prompt.otel_trace_id is not None,
+    )
     if mark not in conversation.prompts:
         bisect.insort(conversation.prompts, mark, key=lambda m: m.order)
         del conversation.prompts[:-KEPT_PROMPTS]
@@ -85,16 +138,47 @@ def prompted_after(conversation: Conversation, order: Order) -> bool:
     return conversation.prompts[-1].order > order
 
 
-def assign(conversation: Conversation, patience: Patience, *, now_ms: int) -> list[Assigned]:
-    """Take out the waiting records whose turn is settled by now, in the order they happened."""
+def summary_facts(conversation: Conversation) -> TurnFacts | None:
+    """What the parts of a summary share; known by its session and when the stretch began."""
+    activity = conversation.activity
+    if activity.origin is None:
+        return None
+    return TurnFacts(
+        key=f"{conversation.key}\0summary\0{activity.start_ms}",
+        session_id=activity.session_id,
+        prompt_id=None,
+        origin=activity.origin,
+        command=None,
+        synthetic=False,
+        otel_trace_id=None,
+        is_summary=True,
+    )
+
+
+def assign(
+    conversation: Conversation, patience: Patience, *, logs_elsewhere: bool, now_ms: int
+) -> list[Assigned]:
+    """Take out the waiting records whose turn is settled by now, in the order they happened.
+
+    Args:
+        conversation: Where they wait.
+        patience: How long to wait for what.
+        logs_elsewhere: Whether the installation sends log records, though not to this session:
+            while a session is resumed, old clients give spans a session id that nothing else has.
+        now_ms: Our clock.
+    """
     assigned, waiting = [], []
     for record in sorted(conversation.waiting, key=lambda r: r.event.order):
-        if not _passed(patience.settle_ms, record, now_ms):
-            waiting.append(record)
-            continue
-        mark = _prompt_of(conversation, record.event)
-        if mark:
-            assigned.append(Assigned(mark.turn_key, record))
+        key = _turn_of(conversation, patience, record, logs_elsewhere=logs_elsewhere, now_ms=now_ms)
+        if key:
+            assigned.append(Assigned(key, record))
+        elif (
+            logs_elsewhere
+            and not conversation.has_logs
+            and _is_standalone(conversation, record.event)
+            and _passed(patience.span_settle_ms, record, now_ms)
+        ):
+            assigned.append(Assigned(None, record, Outcome.LATE))
         else:
             waiting.append(record)
     expired = bool(waiting) and all(_passed(patience.idle_ms, r, now_ms) for r in waiting)
@@ -112,12 +196,108 @@ def next_look_ms(conversation: Conversation, patience: Patience, *, now_ms: int)
     if not conversation.waiting:
         return None
     settling = [
-        r.arrived_ms + patience.settle_ms
+        r.arrived_ms + wait_ms
         for r in conversation.waiting
-        if not _passed(patience.settle_ms, r, now_ms)
+        for wait_ms in (patience.settle_ms, patience.span_settle_ms, patience.idle_ms)
+        if not _passed(wait_ms, r, now_ms)
     ]
     idle_ms = max(r.arrived_ms for r in conversation.waiting) + patience.idle_ms
     return min([*settling, idle_ms])
+
+
+def _turn_of(
+    conversation: Conversation,
+    patience: Patience,
+    record: Record,
+    *,
+    logs_elsewhere: bool,
+    now_ms: int,
+) -> str | None:
+    """The turn a waiting record belongs to, if that is clear by now."""
+    event = record.event
+    if isinstance(event, SpanEvent) and not isinstance(event, OtherSpan):
+        key = _turn_of_span(
+            conversation, patience, record, logs_elsewhere=logs_elsewhere, now_ms=now_ms
+        )
+        if key and event.otel_trace_id:
+            _learn_trace(conversation, event.otel_trace_id, key)
+        return key
+    if not _passed(patience.settle_ms, record, now_ms):
+        return None
+    mark = _prompt_of(conversation, event)
+    return mark.turn_key if mark else None
+
+
+def _turn_of_span(
+    conversation: Conversation,
+    patience: Patience,
+    record: Record,
+    *,
+    logs_elsewhere: bool,
+    now_ms: int,
+) -> str | None:
+    """By its trace; by time where records do not name theirs; else it may stand alone.
+
+    It must not where log records tell of the same work: tokens would be counted twice. So where
+    they are sent at all, it waits for them for as long as for anything.
+    """
+    event = record.event
+    known = conversation.traces.get(event.otel_trace_id or "")
+    if known or not isinstance(event, SpanEvent) or not _passed(patience.settle_ms, record, now_ms):
+        return known
+    if mark := _prompt_of_span(conversation, event):
+        return mark.turn_key
+    if not _passed(patience.span_settle_ms, record, now_ms):
+        return None
+    waited = _passed(patience.idle_ms, record, now_ms)
+    return _turn_of_span_alone(conversation, event, logs_elsewhere=logs_elsewhere, waited=waited)
+
+
+def _turn_of_span_alone(
+    conversation: Conversation, span: AnyEvent, *, logs_elsewhere: bool, waited: bool
+) -> str | None:
+    """The turn of a span that no record has claimed."""
+    if conversation.has_logs and not conversation.logs_name_traces:
+        mark = _prompt_of(conversation, span)
+        return mark.turn_key if mark else None
+    # Without a span for the turn there is nothing to tell how long its records may take, and
+    # tokens counted twice are worse than a trace that comes late: these wait like any record.
+    if _is_standalone(conversation, span):
+        return None
+    if (conversation.has_logs or logs_elsewhere) and not waited:
+        return None
+    return f"{conversation.key}\0#{span.otel_trace_id}"
+
+
+def _is_standalone(conversation: Conversation, event: AnyEvent) -> bool:
+    """Whether it is the span of a request or tool that is a trace of its own.
+
+    For parts of a tool only the tool's span can tell, which comes when the call has come back;
+    until then they count as such.
+    """
+    if not isinstance(event, SpanEvent) or isinstance(event, TurnSpan | OtherSpan):
+        return False
+    if not isinstance(event, ToolWait | ToolRun):
+        return not event.otel_parent_id
+    waiting = (record.event for record in conversation.waiting)
+    tools = (other for other in waiting if isinstance(other, ToolSpan))
+    above = next((tool for tool in tools if tool.otel_span_id == event.otel_parent_id), None)
+    return above is None or not above.otel_parent_id
+
+
+def installation_key(origin: Origin) -> str:
+    """The conversation that stands for one installation of the client."""
+    return f"installation:{origin.attributes.get('user.id', '')}"
+
+
+def _prompt_of_span(conversation: Conversation, span: SpanEvent) -> PromptMark | None:
+    """The prompt a span belongs to by time, for clients whose records do not name their trace."""
+    untraced = [mark for mark in conversation.prompts if not mark.traced]
+    if isinstance(span, TurnSpan):
+        near = [(abs(mark.order[0] - span.began_ms), mark.order, mark) for mark in untraced]
+        return min(near)[2] if near and min(near)[0] <= PROMPT_APART_MS else None
+    before = [mark for mark in untraced if mark.order[0] <= span.time_ms]
+    return before[-1] if before else None
 
 
 def _prompt_of(conversation: Conversation, event: AnyEvent) -> PromptMark | None:
@@ -135,8 +315,10 @@ def _restarted(before: int | None, then: int | None) -> bool:
 
 
 def _without_prompt(records: list[Record]) -> list[Assigned]:
-    work = [r.event for r in records if not isinstance(r.event, PointEvent)]
-    key = f"{work[0].conversation}\0-{records[0].event.time_ms}" if work else None
+    work = [r.event for r in records if not isinstance(r.event, PointEvent | OtherSpan)]
+    # Spans may come or not: where there are records, the key is theirs.
+    told = [r.event for r in records if not isinstance(r.event, SpanEvent)] or work
+    key = f"{work[0].conversation}\0-{told[0].time_ms}" if work else None
     return [Assigned(key, record) for record in records]
 
 

@@ -6,15 +6,13 @@ Leaves to ``settling`` what is done with it, to ``sessions`` which records are i
 import hashlib
 from typing import assert_never
 
-import msgspec
-
+from bridge.correlate.state import LiveTurn, OpenPart, SpawnCall
 from bridge.model.events import (
     AgentCompleted,
     AnyEvent,
     ModelAnswer,
     ModelFailure,
     ModelRequest,
-    Origin,
     PointEvent,
     Purpose,
     RawBody,
@@ -24,122 +22,16 @@ from bridge.model.events import (
     UserPrompt,
 )
 from bridge.model.outcomes import Outcome
-from bridge.model.parts import ClosedBy, Totals, TurnFacts
-
-Order = tuple[int, int, bytes]
-
-
-class OpenPart(msgspec.Struct, kw_only=True):
-    """Events that will be one observation, until they leave together.
-
-    Attributes:
-        touched_ms: When the latest of them arrived (our clock).
-    """
-
-    events: list[AnyEvent]
-    touched_ms: int
-
-
-class SpawnCall(msgspec.Struct, kw_only=True):
-    """A tool call that starts a sub-agent.
-
-    Attributes:
-        end_ms: None while it runs; a background agent's call ends at once.
-        taken_by: The agent it was matched with.
-    """
-
-    start_ms: int
-    end_ms: int | None = None
-    owner: str | None = None
-    type: str | None = None
-    task: str | None = None
-    taken_by: str | None = None
-    touched_ms: int = 0
-
-
-class AgentState(msgspec.Struct, kw_only=True):
-    """A sub-agent as far as its settled parts tell.
-
-    Attributes:
-        calls: The spawning calls it may belong to; one, unless parallel agents cannot be told
-            apart; empty until matched.
-        sent: It has left; what still comes for it hangs below it by id.
-    """
-
-    owner: str | None = None
-    type: str | None = None
-    first_ms: int
-    last_ms: int
-    completed: AgentCompleted | None = None
-    answer: ModelAnswer | None = None
-    totals: Totals
-    touched_ms: int
-    calls: tuple[str, ...] = ()
-    sent: bool = False
-
-
-class LiveTurn(msgspec.Struct, kw_only=True):
-    """The one mutable record of a turn; private to ``correlate``, saved in the ledger.
-
-    Attributes:
-        facts: None until the first part leaves; then frozen, so that all parts agree.
-        seen: Keys of all records folded in; tells repetitions.
-        sent: Digests of the keys of parts that have left; tells late halves.
-        first_ms: Start of the earliest work; the turn's start when it has no prompt.
-        last_ms: End of the latest work; the turn's end. What merely happens does not move it.
-        last_main: Order and kind of the main thread's latest work.
-        unidentified_ms: Start times of sub-agent requests that do not say which agent.
-        point_ms: Where the latest point event was put.
-        closed_by: Why the root was made; None while it has not been.
-    """
-
-    key: str
-    conversation: str
-    session_id: str | None
-    prompt_id: str | None
-    origin: Origin
-    origin_order: Order
-    facts: TurnFacts | None = None
-    prompt: UserPrompt | None = None
-    parts: dict[str, OpenPart] = {}
-    calls: dict[str, SpawnCall] = {}
-    agents: dict[str, AgentState] = {}
-    agent_spans: set[str] = set()
-    unidentified_ms: list[int] = []
-    seen: set[bytes] = set()
-    sent: set[bytes] = set()
-    first_ms: int | None = None
-    last_ms: int | None = None
-    last_main: Order | None = None
-    last_main_finishes: bool = False
-    answer: ModelAnswer | None = None
-    failure: ModelFailure | None = None
-    totals: Totals
-    touched_ms: int = 0
-    point_ms: int = 0
-    closed_by: ClosedBy | None = None
-    start_ms: int = 0
-    end_ms: int = 0
-
-    @property
-    def order(self) -> Order:
-        """Where the turn stands among the prompts of its conversation."""
-        return self.prompt.order if self.prompt else (self.first_ms or 0, -1, b"")
-
-    @property
-    def held(self) -> int:
-        """Records folded in whose observation has not left."""
-        waiting = sum(len(part.events) for part in self.parts.values())
-        agents = sum(a.completed is not None and not a.sent for a in self.agents.values())
-        return waiting + agents + (self.prompt is not None and self.closed_by is None)
-
-    def is_finished(self) -> bool:
-        """Nothing more is going to leave unless something late arrives."""
-        return (
-            self.closed_by is not None
-            and not self.parts
-            and all(agent.sent for agent in self.agents.values())
-        )
+from bridge.model.spans import (
+    ModelSpan,
+    OtherSpan,
+    SpanEvent,
+    ToolRun,
+    ToolSpan,
+    ToolWait,
+    TurnSpan,
+)
+from bridge.model.totals import Totals
 
 
 def new_turn(key: str, record: Record) -> LiveTurn:
@@ -174,9 +66,29 @@ def part_key(event: AnyEvent) -> str:
             key = f"c:{event.agent_id or own}"
         case PointEvent() | UserPrompt():
             key = f"p:{own}"
+        case SpanEvent():
+            key = _span_part_key(event)
         case _:
             assert_never(event)
     return key
+
+
+def _span_part_key(event: SpanEvent) -> str:
+    """By the id shared with records; without one by the span that holds the others."""
+    match event:
+        case ModelSpan(request_id=str(request_id)):
+            return f"g:{request_id}"
+        case ModelSpan():
+            return f"m:{event.otel_span_id}"
+        case ToolSpan(call_id=str(call_id)) | ToolRun(call_id=str(call_id)):
+            return f"t:{call_id}"
+        case ToolSpan():
+            return f"u:{event.otel_span_id}"
+        case ToolRun():
+            return f"u:{event.otel_parent_id}"
+        case _:
+            kind = "w" if isinstance(event, ToolWait) else "s"
+            return f"{kind}:{event.otel_parent_id if kind == 'w' else event.otel_span_id}"
 
 
 def digest(key: str) -> bytes:
@@ -197,12 +109,20 @@ def fold(turn: LiveTurn, record: Record) -> Outcome | None:
     turn.touched_ms = max(turn.touched_ms, record.arrived_ms)
     _note_origin(turn, record)
     _note_unidentified(turn, event)
+    _note_span(turn, event)
     if turn.closed_by is None:
         _note(turn, event)
         if isinstance(event, UserPrompt):
             _note_prompt(turn, event, record.arrived_ms)
             return None
-    key = part_key(event)
+        if isinstance(event, TurnSpan) and turn.span is None:
+            turn.span = event
+            return None
+    elif isinstance(event, ModelRequest):
+        turn.totals.add(event)  # too late for the root, in time for the prompt's cost
+    if isinstance(event, TurnSpan):
+        return Outcome.LATE
+    key = _free_key(turn, event)
     if digest(key) in turn.sent:
         return Outcome.LATE
     _note_call(turn, key, event, record.arrived_ms)
@@ -210,8 +130,24 @@ def fold(turn: LiveTurn, record: Record) -> Outcome | None:
     return None
 
 
+def _free_key(turn: LiveTurn, event: AnyEvent) -> str:
+    """The key of the event's part; its own when another request has taken that of its id.
+
+    A gateway may give the same request id twice, and both cost money. What left on a span's word
+    alone is the same request, though, and counted then.
+    """
+    key = part_key(event)
+    if not isinstance(event, ModelRequest) or digest(key) in turn.sent_by_span:
+        return key
+    part = turn.parts.get(key)
+    taken = part is not None and any(isinstance(other, ModelRequest) for other in part.events)
+    return f"g:{event.key.hex()}" if taken or digest(key) in turn.sent else key
+
+
 def start_ms(event: AnyEvent) -> int:
     """When the thing an event tells of began; events are emitted at its end."""
+    if isinstance(event, SpanEvent):
+        return event.began_ms
     return event.time_ms - getattr(event, "duration_ms", 0)
 
 
@@ -228,7 +164,9 @@ def has_open_tool(turn: LiveTurn) -> bool:
 
 
 def _ends_tool(event: AnyEvent) -> bool:
-    return isinstance(event, ToolResult) or (isinstance(event, ToolDecision) and not event.accepted)
+    return isinstance(event, ToolResult | ToolSpan | ToolRun) or (
+        isinstance(event, ToolDecision) and not event.accepted
+    )
 
 
 def _add(turn: LiveTurn, key: str, event: AnyEvent, arrived_ms: int) -> None:
@@ -262,16 +200,45 @@ def _note(turn: LiveTurn, event: AnyEvent) -> None:
         return
     if isinstance(event, PointEvent) and not event.extends_turn:
         return
+    if isinstance(event, OtherSpan):
+        return
     began = start_ms(event)
     turn.first_ms = began if turn.first_ms is None else min(turn.first_ms, began)
     turn.last_ms = max(turn.last_ms or event.time_ms, event.time_ms)
-    if not is_agent_work(event):
+    if _is_main_work(event):
         _note_main(turn, event)
+
+
+def _is_main_work(event: AnyEvent) -> bool:
+    """Whether a turn may end, or fail, with this: not with a title, a summary or a sub-agent."""
+    auxiliary = getattr(event, "purpose", None) is Purpose.AUXILIARY
+    return not (auxiliary or is_agent_work(event) or isinstance(event, SpanEvent | PointEvent))
+
+
+def _names_trace(event: AnyEvent) -> bool:
+    """Whether its trace is the turn's: old clients make some requests a trace of their own."""
+    return (
+        not isinstance(event, SpanEvent)
+        or isinstance(event, TurnSpan)
+        or event.otel_parent_id is not None
+    )
+
+
+def _note_span(turn: LiveTurn, event: AnyEvent) -> None:
+    """Remember which spans are a tool's: what runs in them hangs below it."""
+    if _names_trace(event):
+        turn.otel_trace_id = turn.otel_trace_id or event.otel_trace_id
+    if not isinstance(event, SpanEvent):
+        turn.has_logs = True
+    elif event.otel_span_id and isinstance(event, ToolSpan | ToolRun | ToolWait):
+        turn.span_parts[event.otel_span_id] = part_key(event)
 
 
 def _note_unidentified(turn: LiveTurn, event: AnyEvent) -> None:
     """Remember what tells a sub-agent's tools from the main thread's, where no id does."""
-    if event.agent_id is not None or getattr(event, "purpose", None) is not Purpose.AGENT:
+    if isinstance(event, SpanEvent) or event.agent_id is not None:
+        return
+    if getattr(event, "purpose", None) is not Purpose.AGENT:
         return
     if event.otel_span_id:
         turn.agent_spans.add(event.otel_span_id)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from bridge.model.observations import PICO_PER_USD, MetadataValue
+from bridge.model.observations import MetadataValue
 
 Value = object
 """A decoded AnyValue: str, bool, int, float, bytes, list, dict or None."""
@@ -21,7 +21,11 @@ Attributes = Mapping[str, Value]
 MAX_COUNT = 2**53 - 1
 """Langfuse reads numbers as JavaScript does; a larger count would be shown as another number."""
 
-_CENTRAL_DECIMALS = Decimal(1).scaleb(-12)
+NO_COST_USD = Decimal(10**12)
+MAX_USD = Decimal("999999.999999")
+"""Langfuse keeps no larger cost either."""
+
+_TWELVE_DECIMALS = Decimal(1).scaleb(-12)
 
 
 def text(value: Value) -> str | None:
@@ -51,15 +55,15 @@ def count(value: Value) -> int | None:
 def picousd(usd: Value) -> int | None:
     """US dollars → picodollars, rounded to 12 decimals (doubles carry noise beyond)."""
     number = _decimal(usd)
-    if number is None or not 0 <= number < MAX_COUNT // PICO_PER_USD * 1000:
+    if number is None or not 0 <= number < NO_COST_USD:
         return None
-    return int(number.quantize(_CENTRAL_DECIMALS).scaleb(12))
+    return int(min(number, MAX_USD).quantize(_TWELVE_DECIMALS).scaleb(12))
 
 
 def picousd_from_micros(micros: Value) -> int | None:
     """Micro-dollars, a whole number → picodollars."""
     number = count(micros)
-    return None if number is None else number * 1_000_000
+    return None if number is None else picousd(str(Decimal(number).scaleb(-6)))
 
 
 def shown(value: Value) -> MetadataValue | None:

@@ -6,14 +6,18 @@ anything is correlated or stored, so nothing behind it can leak what it never ha
 """
 
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
-from bridge.model.events import AnyEvent
+from bridge.model.events import Event
 from bridge.model.observations import MetadataValue
 
-_TEXT_FIELDS = ("text", "error", "message", "arguments", "task")
+_TEXT_FIELDS = ("text", "error", "message", "arguments", "task", "output")
 _NUMBER_CHARACTERS = frozenset("0123456789.-+eE")
+
+
+AnEvent = TypeVar("AnEvent", bound=Event)
 
 
 class ContentPolicy(StrEnum):
@@ -23,7 +27,7 @@ class ContentPolicy(StrEnum):
     METADATA = "metadata"
 
 
-def apply(event: AnyEvent, policy: ContentPolicy, safe_strings: frozenset[str]) -> AnyEvent:
+def apply(event: AnEvent, policy: ContentPolicy, safe_strings: frozenset[str]) -> AnEvent:
     """The event with no more content than ``policy`` allows.
 
     Args:

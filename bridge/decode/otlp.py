@@ -1,26 +1,28 @@
 """The two encodings of an OTLP logs request, read alike: bytes → raw log records.
 
-Leaves to ``claude_code`` what the records mean. OTLP/JSON is read with orjson and not with
-protobuf's JSON parser: that one takes hex ids for base64 and refuses unknown fields.
+Leaves to ``claude_code`` what the records mean.
 """
 
-import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import orjson
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bridge.decode.attributes import Value
+from bridge.decode.values import (
+    document,
+    json_attributes,
+    json_dict,
+    json_integer,
+    json_list,
+    json_string,
+    proto_attributes,
+)
 from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, ExportRequest
-
-MAX_DEPTH = 32
-"""Nesting of AnyValue beyond this is replaced by None; the client sends flat attributes."""
 
 
 class RawLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +78,7 @@ def _from_protobuf(body: bytes) -> Iterator[RawLog]:
     except DecodeError as error:
         raise UndecodableError(f"the body is not protobuf: {error}") from error
     for resource_logs in message.resource_logs:
-        resource = _attributes(resource_logs.resource.attributes)
+        resource = proto_attributes(resource_logs.resource.attributes)
         for scope_logs in resource_logs.scope_logs:
             for record in scope_logs.log_records:
                 yield RawLog(
@@ -86,122 +88,36 @@ def _from_protobuf(body: bytes) -> Iterator[RawLog]:
                     time_unix_ns=record.time_unix_nano or record.observed_time_unix_nano,
                     event_name=record.event_name,
                     body=record.body.string_value or None,
-                    attributes=_attributes(record.attributes),
+                    attributes=proto_attributes(record.attributes),
                     trace_id=record.trace_id.hex() or None,
                     span_id=record.span_id.hex() or None,
                 )
 
 
-def _attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
-    return {pair.key: pair.value.string_value or _value(pair.value, 0) for pair in pairs}
-
-
-def _value(value: AnyValue, depth: int) -> Value:
-    kind = value.WhichOneof("value")
-    if kind is None or depth > MAX_DEPTH:
-        return None
-    if kind == "array_value":
-        return [_value(item, depth + 1) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        pairs = value.kvlist_value.values
-        return {pair.key: _value(pair.value, depth + 1) for pair in pairs}
-    plain: Value = getattr(value, kind)
-    return plain
-
-
 def _from_json(body: bytes) -> Iterator[RawLog]:
-    document = _document(body)
-    for resource_logs in _list(document, "resourceLogs", "resource_logs"):
-        resource = _json_attributes(_dict(resource_logs, "resource"))
-        for scope_logs in _list(resource_logs, "scopeLogs", "scope_logs"):
-            scope = _dict(scope_logs, "scope")
-            for record in _list(scope_logs, "logRecords", "log_records"):
+    export = document(body)
+    for resource_logs in json_list(export, "resourceLogs", "resource_logs"):
+        resource = json_attributes(json_dict(resource_logs, "resource"))
+        for scope_logs in json_list(resource_logs, "scopeLogs", "scope_logs"):
+            scope = json_dict(scope_logs, "scope")
+            for record in json_list(scope_logs, "logRecords", "log_records"):
                 yield _json_record(record, resource, scope)
-
-
-def _document(body: bytes) -> Any:  # noqa: ANN401 - JSON
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        # JavaScript writes half a surrogate pair where it cut a string; only json reads that.
-        lenient = json.dumps(json.loads(body), ensure_ascii=False)
-    except ValueError as error:
-        raise UndecodableError(f"the body is not JSON: {error}") from error
-    return orjson.loads(lenient.encode("utf-8", "replace"))
 
 
 def _json_record(record: Any, resource: dict[str, Value], scope: dict[str, Any]) -> RawLog:  # noqa: ANN401 - JSON
     if not isinstance(record, dict):
         record = {}
-    body = _dict(record, "body").get("stringValue")
+    body = json_dict(record, "body").get("stringValue")
     return RawLog(
         resource=resource,
-        scope_name=_string(scope, "name"),
-        scope_version=_string(scope, "version"),
-        time_unix_ns=_integer(record.get("timeUnixNano"))
-        or _integer(record.get("observedTimeUnixNano"))
+        scope_name=json_string(scope, "name"),
+        scope_version=json_string(scope, "version"),
+        time_unix_ns=json_integer(record.get("timeUnixNano"))
+        or json_integer(record.get("observedTimeUnixNano"))
         or 0,
-        event_name=_string(record, "eventName"),
+        event_name=json_string(record, "eventName"),
         body=body if isinstance(body, str) and body else None,
-        attributes=_json_attributes(record),
-        trace_id=_string(record, "traceId").lower() or None,
-        span_id=_string(record, "spanId").lower() or None,
+        attributes=json_attributes(record),
+        trace_id=json_string(record, "traceId").lower() or None,
+        span_id=json_string(record, "spanId").lower() or None,
     )
-
-
-def _json_attributes(holder: dict[str, Any]) -> dict[str, Value]:
-    return {
-        pair["key"]: _json_value(pair.get("value"), 0)
-        for pair in _list(holder, "attributes")
-        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
-    }
-
-
-def _json_value(value: Any, depth: int) -> Value:  # noqa: ANN401 - JSON
-    if not isinstance(value, dict) or depth > MAX_DEPTH:
-        return None
-    for kind, plain in value.items():
-        match kind:
-            case "stringValue" | "boolValue" | "doubleValue" | "bytesValue":
-                return plain if isinstance(plain, str | bool | int | float) else None
-            case "intValue":
-                return _integer(plain)
-            case "arrayValue":
-                return [_json_value(item, depth + 1) for item in _list(plain, "values")]
-            case "kvlistValue":
-                return {
-                    pair["key"]: _json_value(pair.get("value"), depth + 1)
-                    for pair in _list(plain, "values")
-                    if isinstance(pair, dict) and isinstance(pair.get("key"), str)
-                }
-            case _:
-                continue
-    return None
-
-
-def _list(holder: Any, *names: str) -> list[Any]:  # noqa: ANN401 - JSON
-    for name in names:
-        value = holder.get(name) if isinstance(holder, dict) else None
-        if isinstance(value, list):
-            return value
-    return []
-
-
-def _dict(holder: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    value = holder.get(name) if isinstance(holder, dict) else None
-    return value if isinstance(value, dict) else {}
-
-
-def _string(holder: dict[str, Any], name: str) -> str:
-    value = holder.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _integer(value: Any) -> int | None:  # noqa: ANN401 - JSON
-    """An int written as number or string; the client writes intValue as a number."""
-    try:
-        return int(value) if isinstance(value, int | str) else None
-    except ValueError:
-        return None

@@ -1,21 +1,29 @@
 """One export request → records: picks the coding agent, sets the time, finds out who it is from.
 
-A record that cannot be read is returned as such and never stops the others of its request.
+A record, span or metric point that cannot be read is returned as such and never stops the others
+of its request.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import repeat
 
 import msgspec
 
 from bridge.decode import claude_code, content
 from bridge.decode.attributes import Value, text
 from bridge.decode.content import ContentPolicy
+from bridge.decode.foreign import foreign_spans
 from bridge.decode.otlp import RawLog, raw_logs
+from bridge.decode.otlp_metrics import RawPoint, raw_points
+from bridge.decode.otlp_spans import RawSpan, raw_spans
 from bridge.model.events import Origin, Record
-from bridge.model.requests import ExportRequest
+from bridge.model.foreign import ForeignSpan
+from bridge.model.measures import Measurement
+from bridge.model.requests import ExportRequest, Signal
 
 NS_PER_MS = 1_000_000
+YEAR_9999_MS = 253_370_764_800_000
 
 _IDENTITY = frozenset(
     {
@@ -35,51 +43,123 @@ _NEVER_FROM_RESOURCE = frozenset({"session.id", "prompt.id", "agent_id", "parent
 
 
 class Foreign(msgspec.Struct, frozen=True):
-    """A log record of another program's scope."""
+    """A log record, span or metric point of another program's scope.
+
+    Attributes:
+        span: The span whole, where it is to be passed on.
+    """
 
     scope_name: str
+    span: ForeignSpan | None = None
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """A log record that could not be decoded, and why."""
+    """A log record, span or metric point that could not be decoded, and why."""
 
     index: int
     reason: str
     record: bytes
 
 
-Decoded = Record | Foreign | Unreadable
+Decoded = Record | Measurement | Foreign | Unreadable
 
 
 class Decoder:
-    """Reads logs requests. Holds the settings that decoding depends on, and a cache of origins."""
+    """Reads requests of all signals, by the settings that decoding depends on."""
 
-    def __init__(self, *, policy: ContentPolicy, tag_attributes: frozenset[str]) -> None:
+    def __init__(
+        self, *, policy: ContentPolicy, tag_attributes: frozenset[str], keeps_foreign: bool = False
+    ) -> None:
         self._policy = policy
+        self._keeps_foreign = keeps_foreign
         self._identity = _IDENTITY | tag_attributes
 
     def decode(self, request: ExportRequest) -> Iterator[Decoded]:
-        """Every log record of a request, in order.
+        """Every log record, span or metric point of a request, in order.
 
         Raises:
             UndecodableError: The body as a whole cannot be read.
         """
+        match request.signal:
+            case Signal.LOGS:
+                yield from self._records(request)
+            case Signal.TRACES:
+                yield from self._spans(request)
+            case Signal.METRICS:
+                yield from self._measurements(request)
+
+    def _spans(self, request: ExportRequest) -> Iterator[Decoded]:
+        raws = list(raw_spans(request))
+        has_foreign = not all(claude_code.recognises(raw.scope_name) for raw in raws)
+        whole = foreign_spans(request) if has_foreign and self._keeps_foreign else repeat(None)
+        for index, (raw, foreign) in enumerate(zip(raws, whole, strict=False)):
+            if not claude_code.recognises(raw.scope_name):
+                yield Foreign(raw.scope_name, foreign)
+                continue
+            try:
+                yield self._span(raw, request.received_at_ms)
+            except (ValueError, TypeError, OverflowError) as error:
+                yield Unreadable(
+                    index=index, reason=_reason(error), record=msgspec.json.encode(raw)
+                )
+
+    def _span(self, raw: RawSpan, received_at_ms: int) -> Record:
+        event = claude_code.decode_span(
+            raw, received_at_ms=received_at_ms, hidden=frozenset(raw.resource) | self._identity
+        )
+        allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
+        return Record(event=allowed, origin=self._origin(raw), arrived_ms=received_at_ms)
+
+    def _records(self, request: ExportRequest) -> Iterator[Decoded]:
         twins: Counter[bytes] = Counter()
         for index, raw in enumerate(raw_logs(request)):
-            if not claude_code.recognises(raw):
+            if not claude_code.recognises(raw.scope_name):
                 yield Foreign(raw.scope_name)
                 continue
             try:
                 yield self._record(raw, request.received_at_ms, twins)
             except (ValueError, TypeError, OverflowError) as error:
-                yield Unreadable(index=index, reason=str(error), record=msgspec.json.encode(raw))
+                yield Unreadable(
+                    index=index, reason=_reason(error), record=msgspec.json.encode(raw)
+                )
+
+    def _measurements(self, request: ExportRequest) -> Iterator[Decoded]:
+        for index, raw in enumerate(raw_points(request)):
+            if not claude_code.recognises(raw.scope_name):
+                if not raw.is_second_half:
+                    yield Foreign(raw.scope_name)
+            elif measurement := self._measurement(raw, request.received_at_ms):
+                yield measurement
+            elif not raw.is_second_half:
+                reason = f"{raw.name} has no usable value"
+                yield Unreadable(index=index, reason=reason, record=repr(raw).encode())
+
+    def _measurement(self, raw: RawPoint, received_at_ms: int) -> Measurement | None:
+        session_id, conversation = claude_code.session_and_conversation(
+            raw.attributes, raw.resource
+        )
+        point = claude_code.decode_point(
+            raw,
+            conversation=conversation,
+            session_id=session_id,
+            received_at_ms=received_at_ms,
+            hidden=frozenset(raw.resource) | self._identity,
+        )
+        if point is None:
+            return None
+        return Measurement(
+            point=point,
+            origin=self._origin(raw),
+            arrived_ms=received_at_ms,
+            records=0 if raw.is_second_half else 1,
+        )
 
     def _record(self, raw: RawLog, received_at_ms: int, twins: Counter[bytes]) -> Record:
         twin = claude_code.record_key(raw, claude_code.event_name(raw), 0)
         origin = self._origin(raw)
         event = claude_code.decode(
             raw,
-            time_ms=raw.time_unix_ns // NS_PER_MS or received_at_ms,
+            time_ms=_moment_ms(raw.time_unix_ns, received_at_ms),
             hidden=frozenset(raw.resource) | self._identity,
             repeat=twins[twin],
         )
@@ -87,7 +167,7 @@ class Decoder:
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
         return Record(event=allowed, origin=origin, arrived_ms=received_at_ms)
 
-    def _origin(self, raw: RawLog) -> Origin:
+    def _origin(self, raw: RawLog | RawPoint | RawSpan) -> Origin:
         attributes = _identifying(raw.resource)
         for name in self._identity | attributes.keys():
             if value := text(raw.attributes.get(name)):
@@ -99,6 +179,17 @@ class Decoder:
             service_version=version or None,
             attributes=attributes,
         )
+
+
+def _reason(error: Exception) -> str:
+    """Why a record could not be read, without quoting it: reasons are logged."""
+    return f"a value of it cannot be read ({type(error).__name__})"
+
+
+def _moment_ms(unix_ns: int, received_at_ms: int) -> int:
+    """When it happened; when it reached us, if its time is missing or no time at all."""
+    unix_ms = unix_ns // NS_PER_MS
+    return unix_ms if 0 < unix_ms < YEAR_9999_MS else received_at_ms
 
 
 def _identifying(resource: Mapping[str, Value]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Langfuse over HTTP: one export of spans, one look whether the keys are taken.
+"""Langfuse over HTTP: exports of spans, batches of scores, a look whether the keys are taken.
 
 Responsible for addresses, headers, compression, time limits, and for turning everything that can
 happen on a network into an ``Answer``. Leaves what an answer means to ``retry``.
@@ -9,7 +9,7 @@ not followed, and no text made here contains them.
 
 import gzip
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from urllib.request import getproxies, proxy_bypass
@@ -24,6 +24,11 @@ from bridge.langfuse.retry import MAX_ERROR_CHARS, Answer
 
 TRACES_PATH = "/api/public/otel/v1/traces"
 PROJECTS_PATH = "/api/public/projects"
+HEALTH_PATH = "/api/public/health"
+SCORES_PATH = "/api/public/scores"
+INGESTION_PATH = "/api/public/ingestion"
+SCORE_CONFIGS_PATH = "/api/public/score-configs"
+SCORE_CONFIGS_PER_PAGE = 100
 
 SDK_NAME = "langfuse-bridge"
 """Shown as a filter in Langfuse. Not ``python``: that has a meaning for its write path."""
@@ -33,6 +38,10 @@ UNSUPPORTED_VERSION = f"Unsupported {VERSION_HEADER}"
 
 MAX_READ_BYTES = 16 * 1024
 """Of an answer's body; the sentence wanted from it stands at its beginning."""
+
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+"""Of an answer that has to be read as a whole: a hundred scores judged one by one, a hundred score
+configs with their descriptions."""
 
 KEEPALIVE_S = 4.0
 """Below the 5 s after which a Node server such as Langfuse drops an idle connection, so that no
@@ -47,6 +56,10 @@ FAILURES: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionError, "the connection was closed before an answer came"),
 )
 """In this order: the kinds overlap."""
+
+UNANSWERED = (aiohttp.ClientError, OSError, ValueError)
+"""ValueError: aiohttp's for addresses and proxies it cannot use. A delivery that waits and says so
+is better than one that dies over and over."""
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +81,18 @@ class LangfuseTarget:
     connect_timeout_s: float = 10.0
 
 
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer whose body matters too.
+
+    Attributes:
+        answer: Without a status also where the body broke off: that is no answer.
+        body: As it came, cut at ``MAX_DOCUMENT_BYTES``.
+    """
+
+    answer: Answer
+    body: bytes = b""
+
+
 @asynccontextmanager
 async def connect(target: LangfuseTarget) -> AsyncIterator["LangfuseClient"]:
     """A client for ``target``, with its connections closed at the end."""
@@ -78,7 +103,10 @@ async def connect(target: LangfuseTarget) -> AsyncIterator["LangfuseClient"]:
 
 
 class LangfuseClient:
-    """Posts exports to one Langfuse project. Used by one task at a time; see ``connect``."""
+    """Posts to one Langfuse project; see ``connect``.
+
+    Spans are posted by one task, scores by another; the only thing that changes here is of spans.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, target: LangfuseTarget) -> None:
         # User and fragment go: aiohttp would take the one for a second authorization.
@@ -91,6 +119,7 @@ class LangfuseClient:
             "x-langfuse-sdk-version": __version__,
             "x-langfuse-public-key": target.public_key,
         }
+        self._json_headers = {**self._headers, "Content-Type": "application/json"}
         self._version_header = {VERSION_HEADER: "4"}
         self._proxy = proxy_for(base_url)
 
@@ -123,24 +152,60 @@ class LangfuseClient:
         }
         return await self._request("POST", TRACES_PATH, headers, compressed)
 
+    async def get_health(self) -> Document:
+        """The server's version and whether it is well. Without the keys: nobody asks for them."""
+        return await self._document("GET", HEALTH_PATH, {})
+
+    async def post_scores(self, body: bytes) -> Document:
+        """Send a JSON array of scores, which servers from 4.59.0 on take."""
+        return await self._document("POST", SCORES_PATH, self._json_headers, body)
+
+    async def post_ingestion(self, body: bytes) -> Document:
+        """Send a batch of events to the route that every server has."""
+        return await self._document("POST", INGESTION_PATH, self._json_headers, body)
+
+    async def get_score_configs(self, page: int) -> Document:
+        """One page of the project's score configs; pages count from 1."""
+        path = f"{SCORE_CONFIGS_PATH}?page={page}&limit={SCORE_CONFIGS_PER_PAGE}"
+        return await self._document("GET", path, self._headers)
+
+    async def post_score_config(self, body: bytes) -> Answer:
+        """Create one score config. Langfuse takes the same name twice: look first."""
+        headers = self._json_headers
+        return (await self._document("POST", SCORE_CONFIGS_PATH, headers, body)).answer
+
     async def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
         try:
-            async with self._session.request(
-                method,
-                self._base + path,
-                headers=headers,
-                # A file, since aiohttp writes large bytes in one go, and warns that it does.
-                data=None if body is None else BytesIO(body),
-                allow_redirects=False,
-                proxy=self._proxy,
-            ) as response:
+            async with self._open(method, path, headers, body) as response:
                 return await _read_answer(response)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # ValueError: aiohttp's for addresses and proxies it cannot use. A delivery that waits
-            # and says so is better than one that dies over and over.
+        except UNANSWERED as error:
             return Answer(status=None, error=describe(error))
+
+    async def _document(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Document:
+        """A body that breaks off makes it no answer: what is sent here may be sent again."""
+        try:
+            async with self._open(method, path, headers, body) as response:
+                document = await _read_at_most(response.content, MAX_DOCUMENT_BYTES)
+                return Document(answer=_answer(response, document), body=document)
+        except UNANSWERED as error:
+            return Document(answer=Answer(status=None, error=describe(error)))
+
+    def _open(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._session.request(
+            method,
+            self._base + path,
+            headers=headers,
+            # A file, since aiohttp writes large bytes in one go, and warns that it does.
+            data=None if body is None else BytesIO(body),
+            allow_redirects=False,
+            proxy=self._proxy,
+        )
 
 
 def proxy_for(url: URL) -> URL | None:
@@ -176,6 +241,10 @@ async def _read_answer(response: aiohttp.ClientResponse) -> Answer:
     body = b""
     with suppress(aiohttp.ClientError, OSError):
         body = await _read_at_most(response.content, MAX_READ_BYTES)
+    return _answer(response, body)
+
+
+def _answer(response: aiohttp.ClientResponse, body: bytes) -> Answer:
     return Answer(
         status=response.status,
         error="" if response.status // 100 == 2 else _words(response, body),  # noqa: PLR2004 - 2xx

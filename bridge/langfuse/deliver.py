@@ -19,14 +19,15 @@ in hand when we stop is still pending in the outbox.
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar, assert_never
+from typing import Any, Protocol, assert_never
 
 import msgspec
 import structlog
 
 from bridge.clock import Clock
 from bridge.langfuse.client import LangfuseClient
-from bridge.langfuse.retry import asks_for_probe, decide, decide_probe
+from bridge.langfuse.retry import asks_for_probe, decide
+from bridge.langfuse.trouble import Sleep, Trouble, within
 from bridge.langfuse.wire import encode_export
 from bridge.model.delivery import (
     Delivered,
@@ -37,7 +38,6 @@ from bridge.model.delivery import (
     SplitBatch,
 )
 
-T = TypeVar("T")
 Batch = tuple[PendingSpan, ...]
 Ending = Delivered | Rejected | SplitBatch
 
@@ -110,7 +110,7 @@ class Deliverer:
         *,
         encode: Callable[[Sequence[PendingSpan]], bytes] = encode_export,
         limits: BatchLimits = BatchLimits(),  # noqa: B008 - frozen
-        sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         poll_interval_s: float = 0.1,
         wait_for_work: Callable[[], Coroutine[Any, Any, None]] | None = None,
@@ -121,13 +121,13 @@ class Deliverer:
         self._clock = clock
         self._encode = encode
         self._limits = limits
-        self._sleep = sleep
         self._jitter = jitter
         self._wait_for_work = wait_for_work or (lambda: sleep(poll_interval_s))
         self._stop_grace_s = stop_grace_s
-        self._failures = 0
         self._noted: tuple[LangfuseState, str] | None = None
-        self._logged: tuple[LangfuseState, bool] | None = None
+        self._trouble = Trouble(
+            "deliver", sleep=sleep, jitter=jitter, grace_s=stop_grace_s, told=self._note
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop`` is set; returns within the grace for the request in flight."""
@@ -177,49 +177,17 @@ class Deliverer:
             answer = await within(self._client.post_spans(export), stop, self._stop_grace_s)
             if answer is None:
                 break
-            outcome = decide(answer, len(batch), self._failures + 1, self._jitter())
+            outcome = decide(answer, len(batch), self._trouble.failures + 1, self._jitter())
             if not isinstance(outcome, RetryLater):
                 await self._reached()
                 return outcome
-            await self._hold(outcome, stop, loud=asks_for_probe(answer))
+            await self._trouble.wait_out(outcome, stop, loud=asks_for_probe(answer))
             if asks_for_probe(answer):
-                await self._probe_until_free(stop)
+                await self._trouble.probe_until_free(self._client, stop)
         return None
 
-    async def _probe_until_free(self, stop: asyncio.Event) -> None:
-        """Where a person must act first, ask for that instead of sending megabytes in vain."""
-        while not stop.is_set():
-            answer = await within(self._client.probe(), stop, self._stop_grace_s)
-            if answer is None:
-                return
-            later = decide_probe(answer, self._failures + 1, self._jitter())
-            if later is None:
-                return
-            await self._hold(later, stop, loud=asks_for_probe(answer))
-
-    async def _hold(self, later: RetryLater, stop: asyncio.Event, *, loud: bool) -> None:
-        """Record a failure and wait as long as it asks for."""
-        self._failures += 1
-        self._logger(later.state, loud=loud)(
-            "deliver.retry_scheduled",
-            state=later.state.value,
-            reason=later.reason,
-            attempt=self._failures,
-            after_s=round(later.after_s, 3),
-        )
-        await self._note(later.state, later.reason)
-        await within(self._sleep(later.after_s), stop, 0.0)
-
-    def _logger(self, state: LangfuseState, *, loud: bool) -> Callable[..., None]:
-        """Once when a trouble begins or becomes another one, then only for who debugs."""
-        known, self._logged = self._logged == (state, loud), (state, loud)
-        write: Callable[..., None] = log.debug if known else log.error if loud else log.warning
-        return write
-
     async def _reached(self) -> None:
-        if self._failures:
-            log.info("deliver.recovered", attempts=self._failures)
-        self._failures, self._logged = 0, None
+        self._trouble.over()
         await self._note(LangfuseState.OK, REACHED)
 
     async def _note(self, state: LangfuseState, reason: str) -> None:
@@ -232,17 +200,3 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
     """The earlier and the later half of a batch of two or more, the same for the same batch."""
     middle = len(batch) // 2
     return batch[:middle], batch[middle:]
-
-
-async def within(work: Coroutine[Any, Any, T], stop: asyncio.Event, grace_s: float) -> T | None:
-    """Await ``work``; once ``stop`` is set it has ``grace_s`` left. None: it was cut off."""
-    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            await asyncio.wait({working}, timeout=grace_s)
-        return working.result() if working.done() else None
-    finally:
-        working.cancel()
-        stopping.cancel()
-        await asyncio.wait({working, stopping})

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bridge.langfuse import ids
 from bridge.model.observations import MetadataValue, TraceFacts
 from bridge.model.parts import TurnFacts
 
@@ -19,7 +20,7 @@ FALLBACK_USERS = ("member", "user.email", "user.account_uuid", "user.account_id"
 
 
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings ``tags``, ``group_by`` and ``environment``.
+    """The settings ``tags``, ``group_by``, ``environment`` and ``join_traces``.
 
     Attributes:
         tags: (attribute, key) in the order of the tags.
@@ -28,6 +29,7 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[tuple[str, str], ...]
     group_by: str | None = None
     environment: str | None = None
+    join_traces: bool = False
 
 
 def trace_facts(turn: TurnFacts, settings: TraceSettings) -> TraceFacts:
@@ -38,18 +40,32 @@ def trace_facts(turn: TurnFacts, settings: TraceSettings) -> TraceFacts:
         name=trace_name(turn),
         session_id=turn.session_id,
         user_id=_user(attributes),
-        tags=(*(_tag(key, value) for key, value in tagged.items()), turn.origin.product),
+        tags=(*tags_of(attributes, settings), turn.origin.product),
         metadata=_trace_metadata(turn, tagged, {name for name, _ in settings.tags}),
         version=turn.origin.service_version,
         release=_cut(attributes.get(settings.group_by or "") or "") or None,
-        environment=settings.environment or _environment(attributes),
+        environment=environment_of(attributes, settings),
         service_name=turn.origin.service_name,
         service_version=turn.origin.service_version,
     )
 
 
+def tags_of(attributes: Mapping[str, str], settings: TraceSettings) -> tuple[str, ...]:
+    """One ``key:value`` for each configured attribute that is told, in the configured order."""
+    return tuple(_tag(key, attributes[name]) for name, key in settings.tags if name in attributes)
+
+
+def trace_id_of(turn: TurnFacts, settings: TraceSettings) -> str:
+    """The turn's own trace, or the one its client's spans are in, when turns join those."""
+    if settings.join_traces and turn.otel_trace_id:
+        return turn.otel_trace_id
+    return ids.trace_id(turn.key)
+
+
 def trace_name(turn: TurnFacts) -> str:
-    """``claude-code``, ``claude-code /compact`` or ``claude-code background``."""
+    """``claude-code``, and with ``/compact``, ``background`` or ``session`` behind it."""
+    if turn.is_summary:
+        return f"{turn.origin.product} session"
     if turn.synthetic:
         return f"{turn.origin.product} background"
     return f"{turn.origin.product} /{turn.command}" if turn.command else turn.origin.product
@@ -63,7 +79,12 @@ def _tag(key: str, value: str) -> str:
     return f"{key}:{value.lower()}"[:MAX_PROPAGATED_CHARS]
 
 
-def _environment(attributes: Mapping[str, str]) -> str | None:
+def environment_of(attributes: Mapping[str, str], settings: TraceSettings) -> str | None:
+    """The configured environment, else the one the client's resource names."""
+    return settings.environment or _told_environment(attributes)
+
+
+def _told_environment(attributes: Mapping[str, str]) -> str | None:
     return attributes.get("deployment.environment.name") or attributes.get("deployment.environment")
 
 

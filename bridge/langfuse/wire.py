@@ -15,7 +15,13 @@ from itertools import groupby
 import msgspec
 import orjson
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    InstrumentationScope,
+    KeyValue,
+)
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from bridge import __version__
@@ -59,18 +65,24 @@ def encode_span(observation: Observation) -> bytes:
 def encode_export(batch: Sequence[PendingSpan]) -> bytes:
     """An ``ExportTraceServiceRequest`` of already encoded spans, in their order."""
     request = ExportTraceServiceRequest()
-    for (name, version), spans in groupby(batch, lambda s: (s.service_name, s.service_version)):
-        resource_spans = ResourceSpans()
-        resource_spans.resource.attributes.append(_key_value("service.name", name))
-        if version:
-            resource_spans.resource.attributes.append(_key_value("service.version", version))
-        scope_spans = ScopeSpans()
-        scope_spans.scope.name = SCOPE_NAME
-        scope_spans.scope.version = __version__
-        scope_spans.spans.extend(Span.FromString(pending.span) for pending in spans)
-        resource_spans.scope_spans.append(scope_spans)
+    for envelope, spans in groupby(batch, _envelope):
+        resource_spans = ResourceSpans.FromString(envelope)
+        resource_spans.scope_spans[0].spans.extend(Span.FromString(each.span) for each in spans)
         request.resource_spans.append(resource_spans)
     return request.SerializeToString(deterministic=True)
+
+
+def _envelope(pending: PendingSpan) -> bytes:
+    """Resource and scope that a span is sent under: another program's own, or the client's."""
+    if pending.envelope is not None:
+        return pending.envelope
+    told = {"service.name": pending.service_name, "service.version": pending.service_version}
+    resource = [_key_value(key, value) for key, value in told.items() if value]
+    scope = InstrumentationScope(name=SCOPE_NAME, version=__version__)
+    message = ResourceSpans(
+        resource=Resource(attributes=resource), scope_spans=[ScopeSpans(scope=scope)]
+    )
+    return message.SerializeToString(deterministic=True)
 
 
 def decode_span(span: bytes, service_name: str, service_version: str | None) -> Observation:
@@ -98,6 +110,7 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
         usage=msgspec.convert(_json(attributes, "usage_details"), dict[str, int]) or None,
         cost_picousd=None if cost is None else _picousd(cost),
         completion_start_ms=_ms(completion) if completion else None,
+        is_app_root=attributes.get("langfuse.internal.is_app_root") is True,
         metadata=_below(_METADATA, attributes),
     )
 
@@ -113,6 +126,7 @@ def _attributes(observation: Observation) -> Iterable[tuple[str, MetadataValue |
     yield f"{_OBSERVATION}usage_details", _json_text(observation.usage)
     yield f"{_OBSERVATION}cost_details", _cost_details(observation.cost_picousd)
     yield f"{_OBSERVATION}completion_start_time", _iso(observation.completion_start_ms)
+    yield "langfuse.internal.is_app_root", observation.is_app_root or None
     yield from ((_METADATA + key, value) for key, value in observation.metadata.items())
     yield from _trace_attributes(observation.trace)
 

@@ -24,12 +24,15 @@ class PendingSpan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         position: Its place in the ledger; positions grow in the order of assembly.
         span: The OTLP ``Span`` message, encoded once and never again.
+        envelope: For another program's span the ``ResourceSpans`` message, without spans, that it
+            came in; None for ours.
     """
 
     position: int
     span: bytes
     service_name: str
     service_version: str | None
+    envelope: bytes | None = None
 
 
 class Delivered(msgspec.Struct, frozen=True, tag="delivered"):

@@ -1,75 +1,21 @@
 """What a coding agent did, in no vendor's words. Made by ``decode``, folded by ``correlate``.
 
-A ``Record`` is one decoded log record: the event, who it is from, and when it reached us. Events
-are frozen and small, and hold nothing that the content policy did not let through.
+A ``Record`` is one decoded log record or span: the event, who it is from, and when it reached us.
+Events are frozen and small, and hold nothing that the content policy did not let through.
 """
-
-from enum import StrEnum
 
 import msgspec
 
-from bridge.model.observations import Level, MetadataValue
-
-
-class Purpose(StrEnum):
-    """What a model request was for. Only MAIN can be the answer to the prompt."""
-
-    MAIN = "main"
-    AGENT = "agent"
-    AUXILIARY = "auxiliary"
-    UNKNOWN = "unknown"
-    """Clients that do not say; they do not export answers either."""
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a record is from: the client program and its identifying attributes.
-
-    Attributes:
-        product: The coding agent, which is the trace's name and its last tag (``claude-code``).
-        attributes: Record attributes over resource attributes, only those that identify:
-            user, organisation, the configured tags, environment, terminal, repository.
-    """
-
-    product: str
-    service_name: str
-    service_version: str | None
-    attributes: dict[str, str]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
-    """What all events share.
-
-    Attributes:
-        key: Eight bytes that are the same whenever and however the same record arrives.
-        session_id: The coding agent's session; None when the client keeps it to itself.
-        conversation: What orders the events: the session, else the installation.
-        prompt_id: The prompt that caused it; None for clients or events that do not say.
-        time_ms: When it was emitted, that is when the thing it tells of ended.
-        sequence: Position within one client process; starts again at 0 when a session is resumed.
-        agent_id: The sub-agent it happened in; None for the main thread or when not told.
-        parent_agent_id: The sub-agent that started that one.
-        agent_type: The sub-agent's type.
-        otel_trace_id: The client's own span context, when its tracing is on.
-        attributes: What is shown as metadata, as the client named it.
-    """
-
-    key: bytes
-    session_id: str | None
-    conversation: str
-    prompt_id: str | None
-    time_ms: int
-    sequence: int | None = None
-    agent_id: str | None = None
-    parent_agent_id: str | None = None
-    agent_type: str | None = None
-    otel_trace_id: str | None = None
-    otel_span_id: str | None = None
-    attributes: dict[str, MetadataValue] = {}
-
-    @property
-    def order(self) -> tuple[int, int, bytes]:
-        """Sorts events as they happened: by time, inside a millisecond by sequence."""
-        return (self.time_ms, -1 if self.sequence is None else self.sequence, self.key)
+from bridge.model.event import Event, Origin, Purpose
+from bridge.model.observations import Level
+from bridge.model.spans import (
+    ModelSpan,
+    OtherSpan,
+    ToolRun,
+    ToolSpan,
+    ToolWait,
+    TurnSpan,
+)
 
 
 class UserPrompt(Event, frozen=True, kw_only=True, tag="user_prompt"):
@@ -102,7 +48,7 @@ class ModelRequest(Event, frozen=True, kw_only=True, tag="model_request"):
     duration_ms: int
     ttft_ms: int | None = None
     purpose: Purpose = Purpose.UNKNOWN
-    parameters: dict[str, str] = {}
+    parameters: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class ModelFailure(Event, frozen=True, kw_only=True, tag="model_failure"):
@@ -114,7 +60,7 @@ class ModelFailure(Event, frozen=True, kw_only=True, tag="model_failure"):
     status_code: int | None
     duration_ms: int
     purpose: Purpose = Purpose.UNKNOWN
-    parameters: dict[str, str] = {}
+    parameters: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class ModelAnswer(Event, frozen=True, kw_only=True, tag="model_answer"):
@@ -214,12 +160,36 @@ AnyEvent = (
     | ToolResult
     | AgentCompleted
     | PointEvent
+    | TurnSpan
+    | ModelSpan
+    | ToolSpan
+    | ToolWait
+    | ToolRun
+    | OtherSpan
 )
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One decoded log record: the event, who it is from, when it reached us (our clock)."""
+    """One decoded log record or span: the event, who it is from, when it reached us (our clock)."""
 
     event: AnyEvent
     origin: Origin
     arrived_ms: int
+
+
+__all__ = [
+    "AgentCompleted",
+    "AnyEvent",
+    "Event",
+    "ModelAnswer",
+    "ModelFailure",
+    "ModelRequest",
+    "Origin",
+    "PointEvent",
+    "Purpose",
+    "RawBody",
+    "Record",
+    "ToolDecision",
+    "ToolResult",
+    "UserPrompt",
+]

@@ -61,7 +61,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         trace_id: 32 lower-case hex digits.
         id: 16 lower-case hex digits.
-        parent_id: None for the root.
+        parent_id: None for the root, unless it joins another program's trace.
+        is_app_root: It is a root although its trace is another program's.
         start_ms: Unix milliseconds; Langfuse keeps no finer time.
         usage: Langfuse usage keys → tokens; only on generations.
         cost_picousd: Picodollars; only on generations; None lets Langfuse price the usage.
@@ -85,4 +86,5 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     usage: dict[str, int] | None = None
     cost_picousd: int | None = None
     completion_start_ms: int | None = None
+    is_app_root: bool = False
     metadata: dict[str, MetadataValue] = {}

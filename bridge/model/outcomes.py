@@ -14,6 +14,8 @@ class Outcome(StrEnum):
     FOLDED = "folded"
     """It is part of another record's observation (a decision in its tool, an answer in its
     generation, a prompt in its root)."""
+    SESSION_TOTAL = "session_total"
+    """A metric point: it is part of its session's totals."""
     DUPLICATE = "duplicate"
     """The same record had been accepted before."""
     LATE = "late"
@@ -21,6 +23,8 @@ class Outcome(StrEnum):
     NO_PROMPT = "no_prompt"
     """Start-up events of a session that never saw a prompt; nothing is shown for them."""
     OTHER_SCOPE = "other_scope"
-    """A log record of another program's scope; only coding agents are mapped."""
+    """It is another program's; only coding agents are mapped."""
+    FORWARDED = "forwarded"
+    """A span of another program, passed on as it came."""
     QUARANTINED = "quarantined"
     """It could not be decoded; kept aside with the reason."""

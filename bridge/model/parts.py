@@ -20,6 +20,9 @@ from bridge.model.events import (
     ToolResult,
     UserPrompt,
 )
+from bridge.model.sessions import Counter, Summary
+from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait, TurnSpan
+from bridge.model.totals import Totals
 
 
 class ClosedBy(StrEnum):
@@ -29,6 +32,8 @@ class ClosedBy(StrEnum):
     """The session went on to another prompt."""
     QUIET = "quiet"
     """The turn looked finished and nothing more came for ``quiet_s``."""
+    INTERACTION = "interaction"
+    """The client's own span of the turn has ended."""
     IDLE = "idle"
     """It did not look finished, but nothing more came for ``idle_s``."""
 
@@ -39,6 +44,7 @@ class TurnFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key: Identifies the turn: conversation and prompt id, or conversation and prompt time.
         command: The slash command that the prompt was, without the slash.
+        is_summary: It is no turn but a session's summary, which has a trace of its own.
     """
 
     key: str
@@ -48,69 +54,49 @@ class TurnFacts(msgspec.Struct, frozen=True, kw_only=True):
     command: str | None
     synthetic: bool
     otel_trace_id: str | None
-
-
-class Totals(msgspec.Struct, kw_only=True):
-    """Sums over a turn or a sub-agent. Adding is commutative, so order does not matter.
-
-    Attributes:
-        unpriced: Requests whose cost the client did not say.
-        usage: Langfuse usage key → tokens.
-    """
-
-    requests: int = 0
-    failures: int = 0
-    tools: int = 0
-    tool_errors: int = 0
-    rejections: int = 0
-    agents: int = 0
-    cost_picousd: int = 0
-    unpriced: int = 0
-    usage: dict[str, int] = {}
-    models: list[str] = []
-
-    def add(self, event: object) -> None:
-        """Count one event in; events without numbers change nothing."""
-        match event:
-            case ModelRequest():
-                self._add_request(event)
-            case ModelFailure():
-                self.failures += 1
-            case ToolResult():
-                self.tools += 1
-                self.tool_errors += not event.success
-            case ToolDecision(accepted=False):
-                self.rejections += 1
-            case _:
-                pass
-
-    def _add_request(self, request: ModelRequest) -> None:
-        self.requests += 1
-        self.unpriced += request.cost_picousd is None
-        self.cost_picousd += request.cost_picousd or 0
-        for key, tokens in request.usage.items():
-            self.usage[key] = self.usage.get(key, 0) + tokens
-        if request.model not in self.models:
-            self.models = sorted([*self.models, request.model])
+    is_summary: bool = False
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """A model request with what belongs to it."""
+    """A model request with what belongs to it.
+
+    Attributes:
+        under: The tool call it was made for (a permission classifier), None otherwise.
+        span: What its span tells besides.
+    """
 
     key: str
     owner: str | None
     request: ModelRequest | ModelFailure
     answer: ModelAnswer | None
     bodies: tuple[RawBody, ...]
+    under: str | None = None
+    span: ModelSpan | None = None
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool call: decided, run, or both. Neither half alone is an error."""
+    """A tool call: decided, run, or both. Neither half alone is an error.
+
+    Attributes:
+        span: What its spans tell besides: all of it, the part that ``wait``ed for a person, and
+            the part that ``run`` it.
+    """
 
     key: str
     owner: str | None
     decision: ToolDecision | None
     result: ToolResult | None
+    span: ToolSpan | None = None
+    wait: ToolWait | None = None
+    run: ToolRun | None = None
+
+
+class OtherWork(msgspec.Struct, frozen=True, kw_only=True):
+    """A span of the coding agent that is neither request nor tool: a hook."""
+
+    key: str
+    owner: str | None
+    span: OtherSpan
 
 
 class SubAgent(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +153,18 @@ class Root(msgspec.Struct, frozen=True, kw_only=True):
     interrupted: bool
     totals: Totals
     closed_by: ClosedBy
+    span: TurnSpan | None = None
 
 
-AnyPart = Generation | ToolCall | SubAgent | Moment | Root
+AnyPart = Generation | ToolCall | SubAgent | Moment | OtherWork | Root | Summary | Counter
+
+
+class PromptCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a closed turn costs by now; told again when a late request adds to it."""
+
+    turn: TurnFacts
+    start_ms: int
+    totals: Totals
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):

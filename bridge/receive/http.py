@@ -9,7 +9,6 @@ Left to others: whether to accept (``request``), committing (``intake``), the wo
 import asyncio
 import logging
 import socket
-import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from bridge.clock import Clock
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import Encoding, ExportRequest
 from bridge.receive import response
-from bridge.receive.journal import connection_logger, note
+from bridge.receive.journal import connection_logger, note, note_failure
 from bridge.receive.request import (
     MAX_BODY_BYTES,
     Head,
@@ -47,6 +46,9 @@ RETRY_AFTER_S: Final = 5
 BODY_IDLE_TIMEOUT_S: Final = 10.0
 """A body of which nothing comes for so long is given up, as the client has done by then. Chunks
 found malformed while a body is being read need it too: aiohttp does not tell the reader."""
+
+BACKLOG: Final = 1024
+"""Connections that may wait; aiohttp calls ``listen`` again and would cut it to 128."""
 
 FINISH_TIMEOUT_S: Final = 3.0
 """How long open requests get at the end: a commit takes milliseconds, and a client that is still
@@ -101,7 +103,7 @@ async def serve(app: web.Application, listening: socket.socket) -> "Listener":
         shutdown_timeout=FINISH_TIMEOUT_S,
     )
     await runner.setup()
-    await web.SockSite(runner, listening).start()
+    await web.SockSite(runner, listening, backlog=BACKLOG).start()
     return Listener(runner)
 
 
@@ -236,13 +238,5 @@ async def _read_chunks(content: StreamReader, limits: _Limits, idle: asyncio.Tim
 
 
 def _failed(error: Exception, encoding: Encoding) -> Answer:
-    """Log where it happened and what kind it was; the error's own text may quote content."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    note(
-        logging.ERROR,
-        "receive.failed",
-        error=type(error).__name__,
-        function=frame.name,
-        line=frame.lineno,
-    )
+    note_failure(error)
     return response.unavailable(RETRY_AFTER_S, encoding)

@@ -6,6 +6,7 @@ Left to others: where lines go and how they look (``telemetry``).
 """
 
 import logging
+import traceback
 from contextlib import suppress
 
 import structlog
@@ -17,6 +18,18 @@ def note(level: int, event: str, **details: object) -> None:
     """Log ``event`` at one of ``logging``'s levels; a line that cannot be written is let go."""
     with suppress(OSError, ValueError):  # ValueError: the stream is closed
         log.log(level, event, **details)
+
+
+def note_failure(error: Exception) -> None:
+    """Log where it happened and what kind it was; the error's own text may quote content."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    note(
+        logging.ERROR,
+        "receive.failed",
+        error=type(error).__name__,
+        function=frame.name,
+        line=frame.lineno,
+    )
 
 
 def connection_logger() -> logging.Logger:

@@ -6,20 +6,21 @@ state before or after it and nothing between.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol
-
-import msgspec
-import orjson
+from typing import Final
 
 from bridge.errors import StoreError
 from bridge.model.delivery import LangfuseState, PendingSpan
-from bridge.model.observations import Level, Observation
 from bridge.model.outcomes import Outcome
+from bridge.model.scores import PendingScore
+from bridge.store import scores
+from bridge.store import step as rows
 from bridge.store.schema import LEDGER, SCHEMA_VERSION
 from bridge.store.sqlite import connect
+from bridge.store.step import Step
 
 ASSEMBLED: Final = "assembled"
 DELIVERED: Final = "delivered"
@@ -28,82 +29,21 @@ EXPIRED: Final = "expired"
 """Counters of observations: made; answered 200 by Langfuse; refused by it for good; deleted
 undelivered by retention, which happens only while no Langfuse is configured."""
 
+SCORES_DELIVERED: Final = "scores_delivered"
+SCORES_REJECTED: Final = "scores_rejected"
+"""Values of scores that Langfuse took, and those that it refused."""
+
+COST_GAPS: Final = "cost_gaps"
+UNPRICED: Final = "unpriced_requests"
+"""Counted with each session summary: whether events and metrics tell different costs, and how many
+requests came without a cost."""
+
 WATERMARK: Final = "watermark"
 LAST_DELIVERY: Final = "last_delivery_ms"
 LANGFUSE: Final = "langfuse"
 
 PRUNE_ROWS: Final = 500
 """Rows deleted in one transaction, so that retention never holds up a step for long."""
-
-
-class TurnState(Protocol):
-    """A turn to save, as the correlator gives it."""
-
-    @property
-    def key(self) -> str: ...  # noqa: D102 - described by the class
-    @property
-    def session_id(self) -> str | None: ...  # noqa: D102
-    @property
-    def live(self) -> bool: ...  # noqa: D102
-    @property
-    def held(self) -> int: ...  # noqa: D102
-    @property
-    def started_ms(self) -> int: ...  # noqa: D102
-    @property
-    def state(self) -> bytes: ...  # noqa: D102
-
-
-class ConversationState(Protocol):
-    """A conversation to save, as the correlator gives it."""
-
-    @property
-    def key(self) -> str: ...  # noqa: D102
-    @property
-    def live(self) -> bool: ...  # noqa: D102
-    @property
-    def held(self) -> int: ...  # noqa: D102
-    @property
-    def state(self) -> bytes: ...  # noqa: D102
-
-
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """An observation with its span bytes, and the records that ended in it."""
-
-    observation: Observation
-    span: bytes
-    records: int
-
-
-class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that could not be decoded.
-
-    Attributes:
-        position: Of the request in the inbox.
-        record_index: Which record of it; None for the whole request.
-    """
-
-    position: int
-    record_index: int | None
-    records: int
-    reason: str
-    body: bytes
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one assemble step leads to.
-
-    Attributes:
-        watermark: Position of the last request assembled.
-        turns: (turn, trace id) of every turn that changed.
-    """
-
-    watermark: int
-    turns: Sequence[tuple[TurnState, str]]
-    conversations: Sequence[ConversationState]
-    finished: Sequence[Finished]
-    quarantined: Sequence[Quarantined]
-    outcomes: Mapping[Outcome, int]
-    at_ms: int
 
 
 class Ledger:
@@ -139,11 +79,14 @@ class Ledger:
     def commit(self, step: Step) -> None:
         """Make a step true, all of it or nothing, with one fsync."""
         with self._transaction() as connection:
-            repeated = _insert_finished(connection, step)
-            connection.executemany(_SAVE_TURN, _turn_rows(step))
-            connection.executemany(_SAVE_CONVERSATION, _conversation_rows(step))
-            connection.executemany(_QUARANTINE, _quarantine_rows(step))
-            _add_totals(connection, _outcome_totals(step, repeated))
+            totals = _insert_finished(connection, step) + _outcome_totals(step)
+            connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
+            connection.executemany(rows.SAVE_CONVERSATION, rows.conversation_rows(step))
+            connection.executemany(rows.QUARANTINE, rows.quarantine_rows(step))
+            connection.executemany(rows.SAVE_SESSION, rows.session_rows(step))
+            scores.save(connection, step.scores, step.at_ms)
+            _add_totals(connection, totals)
+            _add_totals(connection, step.tallies)
             _set_fact(connection, WATERMARK, str(step.watermark))
 
     def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
@@ -152,13 +95,17 @@ class Ledger:
         size_bytes = 0
         with self._reported() as connection:
             for row in connection.execute(_CLAIM, (max_spans,)):
-                position, span, name, version = row
+                position, span, name, version, envelope = row
                 size_bytes += len(span)
                 if claimed and size_bytes > max_bytes:
                     break
                 claimed.append(
                     PendingSpan(
-                        position=position, span=span, service_name=name, service_version=version
+                        position=position,
+                        span=span,
+                        service_name=name,
+                        service_version=version,
+                        envelope=envelope,
                     )
                 )
         return claimed
@@ -176,6 +123,23 @@ class Ledger:
             connection.execute(_REJECTED, (reason, at_ms, position))
             _add_totals(connection, {DEAD_LETTERED: 1})
 
+    def claim_scores(self, now_ms: int, limit: int) -> list[PendingScore]:
+        """Scores to tell Langfuse now."""
+        with self._transaction() as connection:
+            return scores.claim(connection, now_ms, limit)
+
+    def scores_delivered(self, sent: Sequence[PendingScore], at_ms: int) -> None:
+        """Mark scores as taken by Langfuse."""
+        with self._transaction() as connection:
+            scores.told(connection, sent, at_ms)
+            _add_totals(connection, {SCORES_DELIVERED: len(sent)})
+
+    def score_rejected(self, pending: PendingScore, reason: str, at_ms: int) -> None:
+        """Give up one value of a score."""
+        with self._transaction() as connection:
+            scores.refused(connection, pending, reason, at_ms)
+            _add_totals(connection, {SCORES_REJECTED: 1})
+
     def note(self, state: LangfuseState) -> None:
         """Remember what is known of Langfuse, for ``/healthz``."""
         with self._transaction() as connection:
@@ -192,6 +156,7 @@ class Ledger:
             expired = 0
             if pending_too:
                 expired = connection.execute(_EXPIRE, (before_ms, PRUNE_ROWS)).rowcount
+                connection.execute(_EXPIRE_SCORES, (before_ms, PRUNE_ROWS))
                 _add_totals(connection, {EXPIRED: expired})
             counts = [
                 connection.execute(statement, (before_ms, PRUNE_ROWS)).rowcount
@@ -250,83 +215,31 @@ def _create_schema(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _insert_finished(connection: sqlite3.Connection, step: Step) -> int:
-    """Insert the observations; returns how many records ended in ones that were there already."""
-    repeated = 0
+def _insert_finished(connection: sqlite3.Connection, step: Step) -> Counter[str]:
+    """Insert the observations; what their records have ended as.
+
+    Records of an observation that was there already are repetitions.
+    """
+    totals: Counter[str] = Counter()
     for finished in step.finished:
-        inserted = connection.execute(_INSERT, _observation_row(finished, step.at_ms)).rowcount
-        repeated += 0 if inserted else finished.records
-        _add_totals(connection, {ASSEMBLED: inserted})
-    return repeated
+        row = rows.observation_row(finished, step.at_ms)
+        if connection.execute(rows.INSERT, row).rowcount:
+            totals[ASSEMBLED] += 1
+            totals[Outcome.OBSERVED] += finished.observed
+            totals[Outcome.FOLDED] += finished.folded
+        else:
+            totals[Outcome.DUPLICATE] += finished.observed + finished.folded
+    for forwarded in step.forwarded:
+        row = rows.forwarded_row(forwarded, step.at_ms)
+        new = connection.execute(rows.INSERT_FORWARDED, row).rowcount
+        totals[Outcome.FORWARDED if new else Outcome.DUPLICATE] += 1
+        totals[ASSEMBLED] += new
+    return totals
 
 
-def _observation_row(finished: Finished, at_ms: int) -> tuple[object, ...]:
-    made = finished.observation
-    return (
-        bytes.fromhex(made.id),
-        made.trace_id,
-        made.trace.session_id,
-        made.trace.user_id,
-        made.kind.value,
-        made.parent_id is None,
-        made.level is Level.ERROR,
-        made.model,
-        made.start_ms,
-        made.end_ms,
-        made.cost_picousd,
-        orjson.dumps(made.usage).decode() if made.usage else None,
-        made.trace.service_name,
-        made.trace.service_version,
-        finished.span,
-        at_ms,
-    )
-
-
-def _turn_rows(step: Step) -> Iterator[tuple[object, ...]]:
-    for turn, trace_id in step.turns:
-        yield (
-            turn.key,
-            trace_id,
-            turn.session_id,
-            turn.live,
-            turn.held,
-            turn.started_ms,
-            step.at_ms,
-            turn.state,
-        )
-
-
-def _conversation_rows(step: Step) -> Iterator[tuple[object, ...]]:
-    for conversation in step.conversations:
-        yield (
-            conversation.key,
-            conversation.live,
-            conversation.held,
-            step.at_ms,
-            conversation.state,
-        )
-
-
-def _quarantine_rows(step: Step) -> Iterator[tuple[object, ...]]:
-    for item in step.quarantined:
-        yield (
-            item.position,
-            item.record_index,
-            item.records,
-            item.reason,
-            item.body,
-            step.at_ms,
-        )
-
-
-def _outcome_totals(step: Step, repeated: int) -> dict[str, int]:
-    """Record outcomes; records of an observation that was there already are duplicates."""
-    totals = {outcome.value: count for outcome, count in step.outcomes.items()}
-    if repeated:
-        totals[Outcome.DUPLICATE] = totals.get(Outcome.DUPLICATE, 0) + repeated
-        totals[Outcome.OBSERVED] = totals.get(Outcome.OBSERVED, 0) - repeated
-    quarantined = sum(item.records for item in step.quarantined)
-    totals[Outcome.QUARANTINED] = totals.get(Outcome.QUARANTINED, 0) + quarantined
+def _outcome_totals(step: Step) -> Counter[str]:
+    totals = Counter({outcome.value: count for outcome, count in step.outcomes.items()})
+    totals[Outcome.QUARANTINED] += sum(item.records for item in step.quarantined)
     return totals
 
 
@@ -350,20 +263,8 @@ _STATE: Final = {
     "conversations": "SELECT state FROM conversations WHERE key = ?",
 }
 _LIVE_CONVERSATIONS: Final = "SELECT key FROM conversations WHERE live ORDER BY key"
-_SAVE_TURN: Final = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_SAVE_CONVERSATION: Final = "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?)"
-_QUARANTINE: Final = (
-    "INSERT INTO quarantine (position, record_index, records, reason, body, at_ms)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
-)
-_INSERT: Final = (
-    "INSERT INTO observations (span_id, trace_id, session_id, user_id, kind, is_root, is_error,"
-    " model, start_ms, end_ms, cost_picousd, usage, service_name, service_version, span, state,"
-    " changed_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)"
-    " ON CONFLICT (span_id) DO NOTHING"
-)
 _CLAIM: Final = (
-    "SELECT position, span, service_name, service_version FROM observations"
+    "SELECT position, span, service_name, service_version, envelope FROM observations"
     " WHERE state = 'pending' ORDER BY position LIMIT ?"
 )
 _DELIVERED: Final = (
@@ -379,11 +280,18 @@ _EXPIRE: Final = (
     "DELETE FROM observations WHERE position IN (SELECT position FROM observations"
     " WHERE changed_at_ms < ? AND state = 'pending' LIMIT ?)"
 )
+_EXPIRE_SCORES: Final = (
+    "DELETE FROM scores WHERE id IN (SELECT id FROM scores WHERE changed_at_ms < ? LIMIT ?)"
+)
 _PRUNE: Final = (
     """DELETE FROM observations WHERE position IN (SELECT position FROM observations
         WHERE changed_at_ms < ? AND state <> 'pending' LIMIT ?)""",
     """DELETE FROM turns WHERE key IN (SELECT key FROM turns
         WHERE saved_at_ms < ? AND NOT live LIMIT ?)""",
+    """DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions
+        WHERE saved_at_ms < ? LIMIT ?)""",
+    """DELETE FROM scores WHERE id IN (SELECT id FROM scores
+        WHERE changed_at_ms < ? AND NOT dirty LIMIT ?)""",
     """DELETE FROM conversations WHERE key IN (SELECT key FROM conversations
         WHERE saved_at_ms < ? AND NOT live LIMIT ?)""",
 )

@@ -4,7 +4,7 @@ Never locks the writer out, and reads a ledger that is not there yet as an empty
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -15,15 +15,28 @@ import orjson
 
 from bridge.errors import StoreError
 from bridge.model.delivery import LangfuseState
-from bridge.model.observations import Observation
+from bridge.model.measures import PICO, Measure
+from bridge.model.observations import Observation, ObservationKind
 from bridge.model.outcomes import Outcome
-from bridge.model.views import SessionSummary, TraceView
-from bridge.store.ledger import DEAD_LETTERED, DELIVERED, LANGFUSE, LAST_DELIVERY, WATERMARK
+from bridge.model.sessions import SessionNumbers
+from bridge.model.views import NO_SESSION, SessionSummary, TraceView
+from bridge.store.ledger import (
+    COST_GAPS,
+    DEAD_LETTERED,
+    DELIVERED,
+    LANGFUSE,
+    LAST_DELIVERY,
+    UNPRICED,
+    WATERMARK,
+)
 from bridge.store.schema import LEDGER
 from bridge.store.sqlite import connect
 
-NO_SESSION: Final = "-"
-"""Stands for the session of clients that keep their session ids to themselves."""
+PICO_PER_MS: Final = PICO // 1000
+
+GENERATION: Final = ObservationKind.GENERATION.value
+
+_decode_numbers = msgspec.msgpack.Decoder(SessionNumbers).decode
 
 DecodeSpan = Callable[[bytes, str, str | None], Observation]
 """(span bytes, service name, service version) → the observation; given by ``langfuse.wire``."""
@@ -38,6 +51,8 @@ class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
         pending: Observations that wait for delivery.
         delivered: Observations that Langfuse has.
         dead_lettered: Observations that Langfuse refused.
+        cost_gaps: Session summaries whose events and metrics tell different costs.
+        unpriced_requests: Requests that came without a cost, in ended sessions.
         watermark: Position of the last request assembled.
         last_delivery_ms: None before the first.
         langfuse: None until the worker has said something.
@@ -48,6 +63,8 @@ class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
     pending: int
     delivered: int
     dead_lettered: int
+    cost_gaps: int
+    unpriced_requests: int
     watermark: int
     last_delivery_ms: int | None
     langfuse: LangfuseState | None
@@ -66,12 +83,14 @@ class LedgerReader:
         self._connection: sqlite3.Connection | None = None
 
     def totals(self) -> LedgerTotals:
-        """The numbers behind ``/healthz``."""
+        """The numbers behind ``/healthz``, all as of one moment."""
         with self._reading() as connection:
+            connection.execute("BEGIN")
             totals = dict(connection.execute("SELECT name, value FROM totals"))
             facts = dict(connection.execute("SELECT name, value FROM facts"))
             (live,) = connection.execute(_LIVE_RECORDS).fetchone()
             (pending,) = connection.execute(_PENDING).fetchone()
+            connection.execute("COMMIT")
         last = facts.get(LAST_DELIVERY)
         known = facts.get(LANGFUSE)
         return LedgerTotals(
@@ -80,6 +99,8 @@ class LedgerReader:
             pending=pending,
             delivered=totals.get(DELIVERED, 0),
             dead_lettered=totals.get(DEAD_LETTERED, 0),
+            cost_gaps=totals.get(COST_GAPS, 0),
+            unpriced_requests=totals.get(UNPRICED, 0),
             watermark=int(facts.get(WATERMARK, 0)),
             last_delivery_ms=int(last) if last else None,
             langfuse=LangfuseState(known) if known else None,
@@ -92,12 +113,18 @@ class LedgerReader:
             return [_summary(connection, row) for row in rows]
 
     def find(self, text: str) -> list[TraceView]:
-        """All traces of the sessions, or else the traces, whose id begins with ``text``."""
+        """All traces of the sessions, or else the traces, whose id begins with ``text``.
+
+        ``NO_SESSION`` finds the traces that have none.
+        """
         pattern = f"{_escaped(text)}%"
         with self._reading() as connection:
-            found = connection.execute(_TURNS_OF_SESSION, (pattern,)).fetchall()
+            if text == NO_SESSION:
+                found = connection.execute(_TURNS_WITHOUT_SESSION).fetchall()
+            else:
+                found = connection.execute(_TURNS_OF_SESSION, (pattern,)).fetchall()
             found = found or connection.execute(_TURNS_BY_TRACE, (pattern,)).fetchall()
-            return [self._trace(connection, *row) for row in found]
+            return [self._trace(connection, row) for row in found]
 
     def close(self) -> None:
         """Close the file; a later call opens it again."""
@@ -106,12 +133,16 @@ class LedgerReader:
         self._connection = None
 
     def _trace(
-        self, connection: sqlite3.Connection, trace_id: str, session_id: str | None, live: int
+        self, connection: sqlite3.Connection, row: tuple[str, str | None, int, int]
     ) -> TraceView:
+        trace_id, session_id, live, is_summary = row
         rows = connection.execute(_OBSERVATIONS, (trace_id,))
-        observations = tuple(self._decode_span(*row) for row in rows)
         return TraceView(
-            trace_id=trace_id, session_id=session_id, live=bool(live), observations=observations
+            trace_id=trace_id,
+            session_id=session_id,
+            live=bool(live),
+            observations=tuple(self._decode_span(*row) for row in rows),
+            is_summary=bool(is_summary),
         )
 
     @contextmanager
@@ -146,10 +177,6 @@ def _summary(connection: sqlite3.Connection, row: Sequence[object]) -> SessionSu
     session_id = str(row[0])
     details = connection.execute(_DETAILS, (session_id,)).fetchall()
     (prompts, live) = connection.execute(_TURN_COUNTS, (session_id,)).fetchone()
-    tokens: dict[str, int] = {}
-    for _, _, _, usage, _, _ in details:
-        for key, count in (orjson.loads(usage) if usage else {}).items():
-            tokens[key] = tokens.get(key, 0) + count
     kinds = {kind: len(list(rows)) for kind, rows in groupby(sorted(d[0] for d in details))}
     return SessionSummary(
         session_id=session_id,
@@ -159,12 +186,40 @@ def _summary(connection: sqlite3.Connection, row: Sequence[object]) -> SessionSu
         ended_ms=int(str(row[2])),
         prompts=prompts,
         live=live or 0,
-        generations=kinds.get("generation", 0),
-        tools=kinds.get("tool", 0),
+        generations=kinds.get(GENERATION, 0),
+        tools=kinds.get(ObservationKind.TOOL, 0),
         errors=sum(1 for d in details if d[4]),
-        cost_picousd=sum(d[2] or 0 for d in details),
-        tokens=tokens,
+        cost_picousd=sum(cost or 0 for kind, _, cost, *_ in details if kind == GENERATION),
+        tokens=_tokens(usage for kind, _, _, usage, *_ in details if kind == GENERATION),
+        **_measured(connection, session_id),
     )
+
+
+def _tokens(usages: Iterable[str | None]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for usage in filter(None, usages):
+        for key, count in orjson.loads(usage).items():
+            sums[key] = sums.get(key, 0) + count
+    return sums
+
+
+def _measured(connection: sqlite3.Connection, session_id: str) -> dict[str, int | None]:
+    """What the session's metrics tell, by the fields of ``SessionSummary``."""
+    row = connection.execute(_NUMBERS, (session_id,)).fetchone()
+    if row is None:
+        return {}
+    numbers = _decode_numbers(row[0])
+    return {
+        "active_ms": _whole(numbers.measured(Measure.ACTIVE_S), PICO_PER_MS),
+        "lines_added": _whole(numbers.measured(Measure.LINES, type="added")),
+        "lines_removed": _whole(numbers.measured(Measure.LINES, type="removed")),
+        "commits": _whole(numbers.measured(Measure.COMMITS)),
+        "pull_requests": _whole(numbers.measured(Measure.PULL_REQUESTS)),
+    }
+
+
+def _whole(pico: int | None, unit: int = PICO) -> int | None:
+    return None if pico is None else pico // unit
 
 
 def _escaped(text: str) -> str:
@@ -176,27 +231,40 @@ _LIVE_RECORDS: Final = (
     " + (SELECT ifnull(sum(held), 0) FROM conversations WHERE live)"
 )
 _PENDING: Final = "SELECT count(*) FROM observations WHERE state = 'pending'"
-_SESSIONS: Final = (
-    f"SELECT ifnull(session_id, '{NO_SESSION}') AS session, min(start_ms), max(end_ms)"  # noqa: S608 - a constant
-    " FROM observations GROUP BY session ORDER BY max(end_ms) DESC LIMIT ?"
-)
+_SESSIONS: Final = f"""
+    WITH summaries AS (SELECT trace_id FROM turns WHERE is_summary),
+    shown AS (
+        SELECT ifnull(session_id, '{NO_SESSION}') AS session, start_ms, end_ms, is_root,
+            trace_id NOT IN summaries AS works
+        FROM observations WHERE envelope IS NULL)
+    SELECT session,
+        ifnull(min(CASE WHEN works THEN start_ms END), min(start_ms)),
+        ifnull(max(CASE WHEN works OR is_root THEN end_ms END), max(end_ms)) AS last_ms
+    FROM shown GROUP BY session ORDER BY last_ms DESC LIMIT ?"""  # noqa: S608 - a constant
+"""A summary begins a moment before its first prompt, and its active time lies anywhere: neither
+says when the session began or ended, unless nothing else does."""
 _DETAILS: Final = (
     "SELECT kind, model, cost_picousd, usage, is_error AND NOT is_root, user_id"  # noqa: S608 - a constant
     f" FROM observations WHERE ifnull(session_id, '{NO_SESSION}') = ? ORDER BY position"
 )
 _TURN_COUNTS: Final = (
     "SELECT count(*), sum(live) FROM turns"  # noqa: S608 - a constant
-    f" WHERE ifnull(session_id, '{NO_SESSION}') = ?"
+    f" WHERE NOT is_summary AND ifnull(session_id, '{NO_SESSION}') = ?"
+)
+_NUMBERS: Final = "SELECT numbers FROM sessions WHERE session_id = ?"
+_TURNS_WITHOUT_SESSION: Final = (
+    "SELECT trace_id, session_id, live, is_summary FROM turns"
+    " WHERE session_id IS NULL ORDER BY started_ms, trace_id"
 )
 _TURNS_OF_SESSION: Final = (
-    "SELECT trace_id, session_id, live FROM turns"
+    "SELECT trace_id, session_id, live, is_summary FROM turns"
     " WHERE session_id LIKE ? ESCAPE '\\' ORDER BY started_ms, trace_id"
 )
 _TURNS_BY_TRACE: Final = (
-    "SELECT trace_id, session_id, live FROM turns"
+    "SELECT trace_id, session_id, live, is_summary FROM turns"
     " WHERE trace_id LIKE ? ESCAPE '\\' ORDER BY started_ms, trace_id"
 )
 _OBSERVATIONS: Final = (
     "SELECT span, service_name, service_version FROM observations"
-    " WHERE trace_id = ? ORDER BY start_ms, position"
+    " WHERE trace_id = ? AND envelope IS NULL ORDER BY start_ms, position"
 )

@@ -13,6 +13,7 @@ LEDGER: Final = (
         held INTEGER NOT NULL,
         started_ms INTEGER NOT NULL,
         saved_at_ms INTEGER NOT NULL,
+        is_summary INTEGER NOT NULL,
         state BLOB NOT NULL
     ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS live_turns ON turns (held) WHERE live",
@@ -44,6 +45,7 @@ LEDGER: Final = (
         service_name TEXT NOT NULL,
         service_version TEXT,
         span BLOB NOT NULL,
+        envelope BLOB,
         state TEXT NOT NULL,
         reason TEXT,
         changed_at_ms INTEGER NOT NULL
@@ -52,6 +54,25 @@ LEDGER: Final = (
     "CREATE INDEX IF NOT EXISTS observations_by_age ON observations (changed_at_ms)",
     "CREATE INDEX IF NOT EXISTS observations_by_trace ON observations (trace_id)",
     "CREATE INDEX IF NOT EXISTS observations_by_session ON observations (session_id)",
+    """CREATE TABLE IF NOT EXISTS scores (
+        id TEXT PRIMARY KEY,
+        score BLOB NOT NULL,
+        value REAL NOT NULL,
+        claimed BLOB,
+        revision INTEGER NOT NULL,
+        dirty INTEGER NOT NULL,
+        urgent INTEGER NOT NULL,
+        sent_at_ms INTEGER,
+        reason TEXT,
+        changed_at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS dirty_scores ON scores (sent_at_ms) WHERE dirty",
+    "CREATE INDEX IF NOT EXISTS scores_by_age ON scores (changed_at_ms)",
+    """CREATE TABLE IF NOT EXISTS sessions (
+        session_id TEXT PRIMARY KEY,
+        numbers BLOB NOT NULL,
+        saved_at_ms INTEGER NOT NULL
+    ) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS quarantine (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         position INTEGER NOT NULL,
@@ -71,6 +92,9 @@ LEDGER: Final = (
   at a start, the others are kept to recognise what comes late or again.
 * ``observations.state`` is pending → delivered | rejected; ``position`` is the order of delivery.
   ``span_id`` is the duplicate filter. The plain columns are for sums; the rest is in ``span``.
+* ``scores.value`` is the latest, ``claimed`` the one on its way to Langfuse at this ``revision``,
+  so that a repetition is the same; ``dirty`` until they agree; ``urgent`` ones do not wait.
+* ``sessions.numbers`` are a session's totals, for people at a terminal.
 * ``totals`` count record outcomes and observations; ``facts`` hold the watermark and what is known
   of Langfuse.
 """

@@ -57,6 +57,11 @@ def exact_usd(picousd: int) -> str:
     return sign + _decimal(abs(picousd), PICO_DIGITS, 0).removesuffix(".")
 
 
+def changed_lines(added: int, removed: int) -> str:
+    """Added and removed lines, with a minus sign as wide as the plus."""
+    return f"+{added:,} \N{MINUS SIGN}{removed:,}"
+
+
 def _decimal(scaled: int, digits: int, least: int) -> str:
     whole, part = divmod(scaled, 10**digits)
     decimals = f"{part:0{digits}}"
@@ -88,6 +93,11 @@ def shortened(text: str, width: int = TEXT_WIDTH) -> str:
     whole = line(text[: width * 50])  # a tool's output may be megabytes
     cut = len(text) > width * 50 or len(whole) > width
     return whole[: width - 1].rstrip() + "…" if cut else whole
+
+
+def lines(text: str, width: int = TEXT_WIDTH) -> list[str]:
+    """Each line of ``text`` as ``shortened`` has it; empty ones are left out."""
+    return [short for each in text.splitlines() if (short := shortened(each, width))]
 
 
 def plural(count: int, noun: str) -> str:

@@ -24,6 +24,11 @@ def session_record(session: SessionSummary) -> Record:
         "errors": session.errors,
         "tokens": session.tokens,
         **_cost(session.cost_picousd),
+        "active_ms": session.active_ms,
+        "lines_added": session.lines_added,
+        "lines_removed": session.lines_removed,
+        "commits": session.commits,
+        "pull_requests": session.pull_requests,
     }
 
 
@@ -34,6 +39,7 @@ def trace_record(view: TraceView) -> Record:
         "trace_id": view.trace_id,
         "session_id": view.session_id,
         "live": view.live,
+        "is_summary": view.is_summary,
         **(_facts(view.observations[0].trace) if view.observations else {}),
         "duration_ms": tree.elapsed_ms(view),
         "tokens": tree.summed_usage(generations),

@@ -21,8 +21,13 @@ COLUMNS = (
     "tools",
     "tokens",
     "errors",
+    "active",
+    "lines",
+    "commits",
+    "prs",
 )
-NUMBERS = {"prompts", "duration", "cost", "tools", "errors"}
+NUMBERS = {"prompts", "duration", "cost", "tools", "errors", "active", "lines", "commits", "prs"}
+NOT_TOLD = "-"
 STYLES = {"start": "dim", "user": "bold", "model": "cyan", "cost": "green"}
 
 
@@ -33,10 +38,10 @@ def sessions_table(sessions: Sequence[SessionSummary], zone: tzinfo | None = Non
         table.add_column(name, justify=_justify(name), style=STYLES.get(name), overflow="fold")
     shorts = formats.short_ids([session.session_id for session in sessions])
     for session in sessions:
-        start, user, identity, *rest, errors = _cells(session, zone)
-        short = formats.line(shorts[identity]) if identity in shorts else identity
-        style = "bold red" if session.errors else "dim"
-        table.add_row(*map(Text, (start, user, short, *rest)), Text(errors, style=style))
+        cells = dict(zip(COLUMNS, _cells(session, zone), strict=True))
+        cells["session"] = formats.line(shorts[session.session_id])
+        styles = {"errors": "bold red" if session.errors else "dim"}
+        table.add_row(*(Text(cell, style=styles.get(name, "")) for name, cell in cells.items()))
     return table
 
 
@@ -53,13 +58,28 @@ def _cells(session: SessionSummary, zone: tzinfo | None) -> tuple[str, ...]:
     """One cell for each of ``COLUMNS``; none of them holds a tab or a line break."""
     return (
         formats.local_time(session.started_ms, zone),
-        formats.line(session.user_id or "-"),
+        formats.line(session.user_id or NOT_TOLD),
         formats.line(session.session_id),
-        formats.line(", ".join(session.models) or "-"),
+        formats.line(", ".join(session.models) or NOT_TOLD),
         f"{session.prompts:,}{f' ({session.live} live)' if session.live else ''}",
         formats.duration(session.ended_ms - session.started_ms),
         formats.cost(session.cost_picousd),
         f"{session.tools:,}",
         formats.tokens(session.tokens),
         f"{session.errors:,}",
+        NOT_TOLD if session.active_ms is None else formats.duration(session.active_ms),
+        _lines(session),
+        _count(session.commits),
+        _count(session.pull_requests),
     )
+
+
+def _lines(session: SessionSummary) -> str:
+    told = (session.lines_added, session.lines_removed)
+    if told == (None, None):
+        return NOT_TOLD
+    return formats.changed_lines(told[0] or 0, told[1] or 0)
+
+
+def _count(number: int | None) -> str:
+    return NOT_TOLD if number is None else f"{number:,}"

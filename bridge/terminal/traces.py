@@ -22,6 +22,7 @@ STYLES = {
     "time": "dim",
     "tag": "blue",
     "tokens": "cyan",
+    "count": "cyan",
     "cost": "green",
     "text": "italic dim",
     "live": "bold yellow",
@@ -38,12 +39,13 @@ def trace_tree(view: TraceView, *, show_debug: bool = False, zone: tzinfo | None
     arrangement = tree.arrange(view, show_debug=show_debug)
     drawn = Tree(_text(tree.trace_parts(view, zone)), guide_style="dim")
     for node in arrangement.roots:
-        _grow(drawn, node, [])
+        _grow(drawn, node, view, [])
     for node in arrangement.adopted:
-        _grow(drawn, node, [_orphan_mark(view)])
+        _grow(drawn, node, view, [_orphan_mark(view)])
     if arrangement.hidden:
         drawn.add(Text(tree.hidden_note(arrangement.hidden), style="dim"))
-    drawn.add(_text(tree.total_parts(view)))
+    if total := tree.total_parts(view):
+        drawn.add(_text(total))
     return drawn
 
 
@@ -53,28 +55,30 @@ def trace_lines(
     """The same as plain lines: two spaces deeper for each level, two between the parts."""
     arrangement = tree.arrange(view, show_debug=show_debug)
     lines = [_line(0, tree.trace_parts(view, zone))]
-    lines += [text for node in arrangement.roots for text in _indented(1, node, [])]
+    lines += [text for node in arrangement.roots for text in _indented(1, node, view, [])]
     mark = _orphan_mark(view)
-    lines += [text for node in arrangement.adopted for text in _indented(1, node, [mark])]
+    lines += [text for node in arrangement.adopted for text in _indented(1, node, view, [mark])]
     if arrangement.hidden:
         lines.append(INDENT + tree.hidden_note(arrangement.hidden))
-    return [*lines, _line(1, tree.total_parts(view))]
+    if total := tree.total_parts(view):
+        lines.append(_line(1, total))
+    return lines
 
 
-def _grow(parent: Tree, node: Node, marks: list[Part]) -> None:
+def _grow(parent: Tree, node: Node, view: TraceView, marks: list[Part]) -> None:
     branch = parent.add(_text([*tree.observation_parts(node.observation), *marks]))
-    for parts in tree.text_parts(node.observation):
-        branch.add(_text(parts))
+    for lines in tree.text_parts(node.observation, view):
+        branch.add(Text("\n").join(_text(parts) for parts in lines))
     for child in node.children:
-        _grow(branch, child, [])
+        _grow(branch, child, view, [])
 
 
-def _indented(depth: int, node: Node, marks: list[Part]) -> Iterator[str]:
+def _indented(depth: int, node: Node, view: TraceView, marks: list[Part]) -> Iterator[str]:
     yield _line(depth, [*tree.observation_parts(node.observation), *marks])
-    for parts in tree.text_parts(node.observation):
-        yield _line(depth + 1, parts)
+    for lines in tree.text_parts(node.observation, view):
+        yield from (_line(depth + 1, parts) for parts in lines)
     for child in node.children:
-        yield from _indented(depth + 1, child, [])
+        yield from _indented(depth + 1, child, view, [])
 
 
 def _orphan_mark(view: TraceView) -> Part:

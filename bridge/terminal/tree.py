@@ -99,8 +99,11 @@ def observation_parts(observation: Observation) -> list[Part]:
     ]
     if observation.kind is not ObservationKind.EVENT:
         parts.append(Part(formats.duration(observation.end_ms - observation.start_ms), "time"))
-    if observation.usage:
+    if observation.usage and observation.kind is ObservationKind.GENERATION:
         parts.append(Part(formats.tokens(observation.usage), "tokens"))
+    if observation.usage and observation.kind is ObservationKind.EVENT:
+        # Elsewhere usage is a counter by the observation's own name, not tokens.
+        parts += [Part(f"{n:,}", "count") for n in [observation.usage.get(observation.name)] if n]
     if observation.cost_picousd is not None:
         parts.append(Part(formats.cost(observation.cost_picousd), "cost"))
     if observation.level is not Level.DEFAULT:
@@ -111,20 +114,34 @@ def observation_parts(observation: Observation) -> list[Part]:
     return parts
 
 
-def text_parts(observation: Observation) -> list[list[Part]]:
-    """A root's input and output, a shortened line each; nothing for other observations."""
+def text_parts(observation: Observation, view: TraceView) -> list[list[list[Part]]]:
+    """A root's input and output, a shortened line each; nothing for other observations.
+
+    The output of a summary is a card of several lines, and stays one.
+    """
     if observation.parent_id is not None:
         return []
-    texts = (("input", observation.input), ("output", observation.output))
+    given, answered = observation.input or "", observation.output or ""
+    card = formats.lines(answered) if view.is_summary else [formats.shortened(answered)]
+    texts = (("input", [formats.shortened(given)]), ("output", card))
+    return [_labelled(word, lines) for word, lines in texts if any(lines)]
+
+
+def _labelled(word: str, lines: list[str]) -> list[list[Part]]:
+    labels = [word, *[""] * (len(lines) - 1)]
     return [
-        [Part(f"{word:<10}", "text"), Part(formats.shortened(text), "text")]
-        for word, text in texts
-        if text
+        [Part(f"{label:<10}", "text"), Part(line, "text")]
+        for label, line in zip(labels, lines, strict=True)
     ]
 
 
 def total_parts(view: TraceView) -> list[Part]:
-    """The sums of a trace: what is hidden counts too, and so does no root's error."""
+    """The sums of a trace: what is hidden counts too, and so does no root's error.
+
+    A summary has none: it is a sum, and says so on its card.
+    """
+    if view.is_summary:
+        return []
     spans = [each for each in view.observations if each.parent_id is not None]
     generations = [e for e in view.observations if e.kind is ObservationKind.GENERATION]
     tools = sum(each.kind is ObservationKind.TOOL for each in view.observations)
@@ -141,11 +158,13 @@ def total_parts(view: TraceView) -> list[Part]:
 
 
 def elapsed_ms(view: TraceView) -> int:
-    """From the first start to the last end; 0 when there is nothing yet."""
-    if not view.observations:
-        return 0
-    first_ms = min(each.start_ms for each in view.observations)
-    return max(each.end_ms for each in view.observations) - first_ms
+    """From the first start to the last end; 0 when there is nothing yet.
+
+    A summary lasts as long as its root: active time below it may lie anywhere.
+    """
+    lasting = [e for e in view.observations if not view.is_summary or e.parent_id is None]
+    first_ms = min((each.start_ms for each in lasting), default=0)
+    return max((each.end_ms for each in lasting), default=first_ms) - first_ms
 
 
 def summed_usage(generations: Iterable[Observation]) -> dict[str, int]:

@@ -963,14 +963,14 @@ def cost(text: str) -> dict[str, Any]:
             a_span(attributes={**COUNTER, "langfuse.observation.type": "agent"}),
             (
                 "it has langfuse.observation.usage_details "
-                "and is neither a generation nor an event with an explicit total of 0"
+                "and is neither a generation nor a counter with a total of 0"
             ),
         ),
         (
             a_span(attributes={**COUNTER, "langfuse.observation.usage_details": '{"commits":1}'}),
             (
                 "it has langfuse.observation.usage_details "
-                "and is neither a generation nor an event with an explicit total of 0"
+                "and is neither a generation nor a counter with a total of 0"
             ),
         ),
     ],

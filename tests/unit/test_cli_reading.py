@@ -15,7 +15,8 @@ import pytest
 from bridge.cli import main
 from bridge.langfuse.wire import encode_span
 from bridge.model.observations import Observation
-from bridge.store.ledger import Finished, Ledger, Step
+from bridge.store.ledger import Ledger
+from bridge.store.step import Finished, Step
 from bridge.terminal.traces import trace_lines
 from tests.unit.terminal.samples import FACTS, START_MS, a_full_trace, an_observation
 
@@ -37,7 +38,7 @@ class Turn:
 
 
 def finished(observation: Observation) -> Finished:
-    return Finished(observation=observation, span=encode_span(observation), records=1)
+    return Finished(observation=observation, span=encode_span(observation), observed=1, folded=0)
 
 
 def step(session_id: str, trace_id: str, *observations: Observation) -> Step:
@@ -82,7 +83,7 @@ def test_sessions_are_listed_with_what_they_cost(capsys: Captured) -> None:
     assert header[2] == "session"
     (row,) = [row for row in rows if row[2] == SESSION_ID]
     assert row[1] == "alex"
-    assert row[6:] == ["$0.003086", "3", "11→117 tok (1,010 cached)", "1"]
+    assert row[6:] == ["$0.003086", "3", "11→117 tok (1,010 cached)", "1", *"----"]
     assert captured.err == ""
 
 

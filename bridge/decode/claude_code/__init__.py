@@ -1,9 +1,32 @@
 """Claude Code's names → our events. The one folder that knows them.
 
-``names`` says which names there are, ``events`` what the log records become.
+``names`` says which names there are, ``events`` what the log records become, ``metrics`` what the
+metric points become, ``spans`` what the spans become.
 """
 
-from bridge.decode.claude_code.events import decode, event_name, recognises, record_key
-from bridge.decode.claude_code.names import PRODUCT, SAFE_STRINGS
+from bridge.decode.claude_code.events import (
+    decode,
+    event_name,
+    record_key,
+    session_and_conversation,
+)
+from bridge.decode.claude_code.metrics import decode_point
+from bridge.decode.claude_code.names import PRODUCT, SAFE_STRINGS, SCOPE_PREFIX
+from bridge.decode.claude_code.spans import decode_span
 
-__all__ = ["PRODUCT", "SAFE_STRINGS", "decode", "event_name", "recognises", "record_key"]
+__all__ = [
+    "PRODUCT",
+    "SAFE_STRINGS",
+    "decode",
+    "decode_point",
+    "decode_span",
+    "event_name",
+    "recognises",
+    "record_key",
+    "session_and_conversation",
+]
+
+
+def recognises(scope_name: str) -> bool:
+    """Whether a scope is Claude Code's."""
+    return scope_name.startswith(SCOPE_PREFIX)

@@ -12,6 +12,7 @@ import orjson
 
 from bridge.decode.attributes import (
     Attributes,
+    Value,
     boolean,
     count,
     first,
@@ -29,7 +30,6 @@ from bridge.decode.claude_code.names import (
     POINT_TEXT,
     PREFIX,
     REQUEST_FIELDS,
-    SCOPE_PREFIX,
     SPAWNING_TOOLS,
     SYNTHETIC_PROMPT,
     TOOL_FIELDS,
@@ -50,11 +50,6 @@ from bridge.model.events import (
     UserPrompt,
 )
 from bridge.model.observations import Level
-
-
-def recognises(raw: RawLog) -> bool:
-    """Whether the log record is Claude Code's."""
-    return raw.scope_name.startswith(SCOPE_PREFIX)
 
 
 def event_name(raw: RawLog) -> str:
@@ -102,37 +97,48 @@ class _Log(NamedTuple):
     hidden: frozenset[str]
 
 
+def session_and_conversation(
+    attributes: Attributes, resource: Mapping[str, Value]
+) -> tuple[str | None, str]:
+    """The session, and what stands for it when the client keeps ``session.id`` to itself.
+
+    Then records are put together by user and resource: one installation with one set of
+    OTEL_RESOURCE_ATTRIBUTES.
+    """
+    session_id = text(attributes.get("session.id"))
+    if session_id:
+        return session_id, session_id
+    user = text(attributes.get("user.id")) or text(resource.get("user.id"))
+    told = orjson.dumps(sorted((key, str(value)) for key, value in resource.items()))
+    return None, f"user:{user or ''}:{hashlib.blake2b(told, digest_size=8).hexdigest()}"
+
+
 def _header(raw: RawLog, name: str, time_ms: int, repeat: int) -> dict[str, Any]:
     attributes = raw.attributes
-    session_id = text(attributes.get("session.id"))
+    session_id, conversation = session_and_conversation(attributes, raw.resource)
     return {
         "key": record_key(raw, name, repeat),
         "session_id": session_id,
-        "conversation": session_id or _installation(raw),
+        "conversation": conversation,
         "prompt_id": text(attributes.get("prompt.id")),
         "time_ms": time_ms,
         "sequence": count(attributes.get("event.sequence")),
         "agent_id": text(attributes.get("agent_id")),
         "parent_agent_id": text(attributes.get("parent_agent_id")),
-        "agent_type": text(attributes.get("agent.name")) or _agent_type(attributes),
+        "agent_type": text(attributes.get("agent.name")) or agent_type(attributes),
         "otel_trace_id": raw.trace_id,
         "otel_span_id": raw.span_id,
     }
 
 
-def _installation(raw: RawLog) -> str:
-    """What stands for the session when the client keeps ``session.id`` to itself."""
-    user = text(raw.attributes.get("user.id")) or text(raw.resource.get("user.id"))
-    return f"user:{user or text(raw.resource.get('service.name')) or 'unknown'}"
-
-
-def _agent_type(attributes: Attributes) -> str | None:
+def agent_type(attributes: Attributes) -> str | None:
     """``agent:builtin:general-purpose`` → ``general-purpose``; None outside sub-agents."""
     source = text(attributes.get("query_source")) or ""
     return source.rsplit(":", 1)[-1] if source.startswith("agent:") else None
 
 
-def _purpose(attributes: Attributes) -> Purpose:
+def purpose(attributes: Attributes) -> Purpose:
+    """What the ``query_source`` says a request is for."""
     source = text(attributes.get("query_source"))
     if source is None:
         return Purpose.UNKNOWN
@@ -142,7 +148,7 @@ def _purpose(attributes: Attributes) -> Purpose:
 
 
 def _user_prompt(log: _Log) -> AnyEvent:
-    prompt = _content(log.attributes.get("prompt")) or _content(log.attributes.get("prompt_text"))
+    prompt = content(log.attributes.get("prompt")) or content(log.attributes.get("prompt_text"))
     return UserPrompt(
         **log.header,
         text=prompt,
@@ -161,36 +167,45 @@ def _api_request(log: _Log) -> AnyEvent:
     micros = picousd_from_micros(log.attributes.get("cost_usd_micros"))
     return ModelRequest(
         **log.header,
-        **_request(log.attributes),
+        **_request(log),
         usage={key: tokens for key, tokens in usage.items() if tokens is not None},
         cost_picousd=picousd(first(log.attributes, "cost_usd", "cost"))
         if micros is None
         else micros,
-        ttft_ms=count(log.attributes.get("ttft_ms")),
+        ttft_ms=_ttft_ms(log),
         attributes=shown_without(log.attributes, log.hidden | REQUEST_FIELDS),
     )
 
 
-def _request(attributes: Attributes) -> dict[str, Any]:
+def _request(log: _Log) -> dict[str, Any]:
+    attributes = log.attributes
     parameters = {key: text(attributes.get(key)) for key in ("speed", "effort")}
     return {
         "request_id": text(attributes.get("request_id")),
         "model": text(attributes.get("model")) or "unknown",
-        "duration_ms": _duration_ms(attributes),
-        "purpose": _purpose(attributes),
+        "duration_ms": _duration_ms(log),
+        "purpose": purpose(attributes),
         "parameters": {key: value for key, value in parameters.items() if value},
     }
 
 
-def _duration_ms(attributes: Attributes) -> int:
-    return count(first(attributes, "duration_ms", "duration", "api.response_time")) or 0
+def _ttft_ms(log: _Log) -> int | None:
+    told = count(log.attributes.get("ttft_ms"))
+    return None if told is None else min(told, _duration_ms(log))
+
+
+def _duration_ms(log: _Log) -> int:
+    """Never so long that it would begin before 1970."""
+    told = count(first(log.attributes, "duration_ms", "duration", "api.response_time")) or 0
+    ended_ms: int = log.header["time_ms"]
+    return min(told, ended_ms)
 
 
 def _api_error(log: _Log) -> AnyEvent:
     return ModelFailure(
         **log.header,
-        **_request(log.attributes),
-        error=_content(log.attributes.get("error")),
+        **_request(log),
+        error=content(log.attributes.get("error")),
         status_code=count(log.attributes.get("status_code")),
         attributes=shown_without(log.attributes, log.hidden | REQUEST_FIELDS | {"error"}),
     )
@@ -201,9 +216,9 @@ def _assistant_response(log: _Log) -> AnyEvent:
         **log.header,
         request_id=text(log.attributes.get("request_id")),
         model=text(log.attributes.get("model")),
-        text=_content(log.attributes.get("response")),
+        text=content(log.attributes.get("response")),
         length=count(log.attributes.get("response_length")),
-        purpose=_purpose(log.attributes),
+        purpose=purpose(log.attributes),
         attributes=shown_without(
             log.attributes, log.hidden | {"response", "response_length", "model"}
         ),
@@ -216,7 +231,7 @@ def _raw_body(log: _Log) -> AnyEvent:
         is_response=log.name == "api_response_body",
         request_id=text(log.attributes.get("request_id")),
         body_id=text(log.attributes.get("request_body_id")),
-        text=_content(log.attributes.get("body")),
+        text=content(log.attributes.get("body")),
         attributes=shown_without(log.attributes, log.hidden | {"body"}),
     )
 
@@ -237,8 +252,8 @@ def _tool_result(log: _Log) -> AnyEvent:
         **log.header,
         **_tool(log.attributes),
         success=boolean(log.attributes.get("success")) is not False,
-        duration_ms=_duration_ms(log.attributes),
-        error=_content(log.attributes.get("error")),
+        duration_ms=_duration_ms(log),
+        error=content(log.attributes.get("error")),
         error_type=text(log.attributes.get("error_type")),
         result_bytes=count(log.attributes.get("tool_result_size_bytes")),
         attributes=shown_without(log.attributes, log.hidden | TOOL_FIELDS),
@@ -254,14 +269,14 @@ def _tool(attributes: Attributes) -> dict[str, Any]:
     return {
         "call_id": text(first(attributes, "tool_use_id", "use_id")),
         "name": name,
-        "title": _title(name, parameters),
+        "title": title(name, parameters),
         "arguments": _arguments(attributes, arguments, parameters),
         "spawns": text((parameters | arguments).get("subagent_type")) or "" if spawns else None,
-        "task": _content(arguments.get("prompt")) if spawns else None,
+        "task": content(arguments.get("prompt")) if spawns else None,
     }
 
 
-def _title(name: str, parameters: Mapping[str, Any]) -> str:
+def title(name: str, parameters: Mapping[str, Any]) -> str:
     """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
     server, tool = text(parameters.get("mcp_server_name")), text(parameters.get("mcp_tool_name"))
     if server and tool:
@@ -281,14 +296,14 @@ def _arguments(
     command = parameters.get("full_command")
     if isinstance(command, str) and isinstance(arguments.get("command"), str):
         return orjson.dumps(arguments | {"command": command}).decode()
-    return _content(attributes.get("tool_input")) or _content(attributes.get("tool_parameters"))
+    return content(attributes.get("tool_input")) or content(attributes.get("tool_parameters"))
 
 
 def _subagent_completed(log: _Log) -> AnyEvent:
     log.header["agent_type"] = text(log.attributes.get("agent_type")) or log.header["agent_type"]
     return AgentCompleted(
         **log.header,
-        duration_ms=_duration_ms(log.attributes),
+        duration_ms=_duration_ms(log),
         is_async=boolean(log.attributes.get("is_async")) is True,
         attributes=shown_without(log.attributes, log.hidden | {"duration_ms", "agent_type"}),
     )
@@ -300,8 +315,8 @@ def _point(log: _Log) -> AnyEvent:
         **log.header,
         name=log.name,
         level=_point_level(log.name, log.attributes),
-        text=_content(log.attributes.get(body)) if body else None,
-        message=_content(log.attributes.get("error")),
+        text=content(log.attributes.get(body)) if body else None,
+        message=content(log.attributes.get("error")),
         extends_turn=log.name == "compaction",
         attributes=shown_without(log.attributes, log.hidden | {"error", body or "error"}),
     )
@@ -315,7 +330,7 @@ def _point_level(name: str, attributes: Attributes) -> Level:
     return POINT_LEVELS.get(name, Level.DEFAULT)
 
 
-def _content(value: object) -> str | None:
+def content(value: object) -> str | None:
     """A text, unless the client put a placeholder in its place."""
     found = text(value)
     return None if found in PLACEHOLDERS else found

@@ -36,10 +36,11 @@ SAFE_STRINGS = frozenset(
         "error_type", "hook_event", "hook_name", "hook_type", "hook_source", "hook_matcher",
         "status", "transport_type", "server_scope", "server_name", "mcp_server_scope",
         "from_mode", "to_mode", "trigger", "precompute_reuse", "result", "mention_type",
-        "request_body_id", "system_prompt_hash", "tool_hash", "vcs.ref.head.revision",
-        "vcs.ref.head.name", "vcs.ref.head.type", "managed_settings.trigger",
+        "request_body_id", "system_prompt_hash", "tool_hash", "managed_settings.trigger",
         "managed_settings.source_behavior", "managed_settings.helper.state",
-        "managed_settings.helper.applied", "anthropic.provider",
+        "managed_settings.helper.applied", "anthropic.provider", "llm_request.context",
+        "error_class", "error.type", "bash_command_class", "parent.source",
+        "anthropic.mcp.server.name", "skill_name",
     }
 )  # fmt: skip
 """String attributes that name things and never quote a prompt, an answer, a command or a path."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.langfuse.deliver import halves, within
+from bridge.langfuse.deliver import halves
+from bridge.langfuse.trouble import within
 from bridge.model.delivery import PendingSpan
 
 

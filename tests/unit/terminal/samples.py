@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from bridge.model.observations import Level, Observation, ObservationKind, TraceFacts
 from bridge.model.views import SessionSummary, TraceView
 
@@ -59,6 +61,42 @@ def a_session(**fields: Any) -> SessionSummary:
         "tokens": {"input": 11, "output": 117, "input_cached_tokens": 1010},
     }
     return SessionSummary(**{**defaults, **fields})
+
+
+def a_summary(*, start_ms: int = -1, lasts_ms: int = 65_001, **counters: int) -> TraceView:
+    """A session's summary: a card of several lines and what it counts."""
+    root = an_observation(
+        "root",
+        parent_id=None,
+        kind=ObservationKind.SPAN,
+        name="claude-code session",
+        after_ms=start_ms,
+        lasts_ms=lasts_ms,
+        input="Fix the\nadd function",
+        output="1 min 5 s · 7 s active\n1 prompt · 1 request\n\n+3 lines " + "x" * 200,
+    )
+    counted = [
+        an_observation(
+            name,
+            kind=ObservationKind.EVENT,
+            name=name,
+            after_ms=place,
+            lasts_ms=0,
+            usage={name: value, "total": 0},
+        )
+        for place, (name, value) in enumerate(counters.items())
+    ]
+    active = an_observation(
+        "active",
+        kind=ObservationKind.SPAN,
+        name="active_time_s",
+        after_ms=len(counted),
+        lasts_ms=7_000_000,
+        usage={"active_time_s": 7_000, "total": 0},
+    )
+    return msgspec.structs.replace(
+        a_trace(root, *counted, active), trace_id="b" * 32, is_summary=True
+    )
 
 
 def a_full_trace() -> TraceView:

@@ -3,7 +3,7 @@ import pytest
 
 from bridge.model.views import TraceView
 from bridge.terminal.choice import Chosen, NotChosen, choose
-from tests.unit.terminal.samples import a_trace, an_observation
+from tests.unit.terminal.samples import FACTS, a_summary, a_trace, an_observation
 
 
 def a_view(trace_id: str, session_id: str | None, *after_ms: int) -> TraceView:
@@ -29,6 +29,19 @@ def test_an_unambiguous_beginning_is_enough(
     found: list[TraceView], text: str, chosen: tuple[TraceView, ...]
 ) -> None:
     assert choose(found, text) == Chosen(chosen)
+
+
+def test_a_summary_follows_the_prompts_it_sums_up_and_precedes_the_next() -> None:
+    first, second = a_view("t1", FACTS.session_id, 0), a_view("t2", FACTS.session_id, 65_000)
+    third, live = a_view("t3", FACTS.session_id, 90_000), a_view("t4", FACTS.session_id)
+    summary = a_summary(commits=1)
+    found = [live, summary, third, second, first]
+    assert choose(found, "97d2") == Chosen((first, second, summary, third, live))
+
+
+def test_a_dash_means_all_that_have_no_session() -> None:
+    other = a_view("x8", None, 0)
+    assert choose([ALONE, other], "-") == Chosen((other, ALONE))
 
 
 def test_nothing_that_matches_points_to_the_list() -> None:

@@ -109,6 +109,19 @@ def test_what_is_shortened_says_so(text: str, shown: str) -> None:
     assert formats.shortened(text, 10) == shown
 
 
+def test_a_text_of_several_lines_keeps_them_and_drops_the_empty() -> None:
+    assert formats.lines("one\n\n  two\tthree\r\n0123456789abc\x1b", 10) == [
+        "one",
+        "two three",
+        "012345678…",
+    ]
+    assert formats.lines("") == []
+
+
+def test_changed_lines_say_added_and_removed() -> None:
+    assert formats.changed_lines(1_203, 0) == "+1,203 \N{MINUS SIGN}0"
+
+
 def test_short_ids_are_as_long_as_it_takes_to_tell_them_apart() -> None:
     ids = ["aaaaaaaa-11", "aaaaaaaa-12", "b"]
     assert formats.short_ids(ids) == {

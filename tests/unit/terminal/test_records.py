@@ -1,7 +1,7 @@
 import json
 
 from bridge.terminal.records import session_record, trace_record
-from tests.unit.terminal.samples import START_MS, a_full_trace, a_session, a_trace
+from tests.unit.terminal.samples import START_MS, a_full_trace, a_session, a_summary, a_trace
 
 
 def test_a_session_record_is_exact() -> None:
@@ -23,7 +23,23 @@ def test_a_session_record_is_exact() -> None:
         "tokens": {"input": 11, "output": 117, "input_cached_tokens": 1010},
         "cost_usd": "0.000000000001",
         "cost_picousd": 1,
+        "active_ms": None,
+        "lines_added": None,
+        "lines_removed": None,
+        "commits": None,
+        "pull_requests": None,
     }
+
+
+def test_a_session_record_tells_what_its_metrics_told() -> None:
+    told = {"active_ms": 499, "lines_added": 3, "lines_removed": 0, "commits": 1}
+    record = session_record(a_session(**told, pull_requests=2))
+    assert record.items() >= {**told, "pull_requests": 2}.items()
+
+
+def test_a_summarys_record_lasts_as_long_as_its_session_and_has_no_tokens() -> None:
+    record = trace_record(a_summary(lines_added=3))
+    assert record.items() >= {"is_summary": True, "duration_ms": 65_001, "tokens": {}}.items()
 
 
 def test_a_trace_record_has_its_sums_and_every_observation_unabridged() -> None:
@@ -33,6 +49,7 @@ def test_a_trace_record_has_its_sums_and_every_observation_unabridged() -> None:
         "trace_id": "a" * 32,
         "session_id": "97d2fd7f-1111-4222-8333-444455556666",
         "live": False,
+        "is_summary": False,
         "name": "claude-code",
         "user_id": "alex",
         "tags": ["department:engineering", "team:platform"],

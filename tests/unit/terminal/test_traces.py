@@ -7,7 +7,7 @@ from bridge.model.observations import Level, ObservationKind
 from bridge.model.views import TraceView
 from bridge.terminal import tree
 from bridge.terminal.traces import trace_lines, trace_tree
-from tests.unit.terminal.samples import FACTS, a_full_trace, a_trace, an_observation
+from tests.unit.terminal.samples import FACTS, a_full_trace, a_summary, a_trace, an_observation
 
 OUTPUT = ("Done. " * 40)[:99] + "…"
 HEAD = (
@@ -65,6 +65,33 @@ def test_the_drawn_tree_says_the_same_with_guides() -> None:
         "│   └── event       compaction",
         "├── 1 hidden (debug), --all shows them",
         "└── total  1 generation  3 tools  1 error  1 m 05 s  11→117 tok (1,010 cached)  $0.003086",
+    ]
+
+
+def test_a_summary_shows_its_card_and_its_counters_and_no_sum_of_its_own() -> None:
+    _, *lines = trace_lines(a_summary(lines_added=1_203, commits=1))
+    assert lines == [
+        "  span        claude-code session  1 m 05 s",
+        "    input       Fix the add function",
+        "    output      1 min 5 s · 7 s active",
+        "                1 prompt · 1 request",
+        f"                +3 lines {'x' * 90}…",
+        "    event       lines_added  1,203",
+        "    event       commits  1",
+        "    span        active_time_s  1 h 56 m",
+    ]
+
+
+def test_a_drawn_card_hangs_together() -> None:
+    _, *lines = (line.rstrip() for line in drawn(a_summary(commits=1)).splitlines())
+    assert lines == [
+        "└── span        claude-code session  1 m 05 s",
+        "    ├── input       Fix the add function",
+        "    ├── output      1 min 5 s · 7 s active",
+        "    │               1 prompt · 1 request",
+        f"    │               +3 lines {'x' * 90}…",
+        "    ├── event       commits  1",
+        "    └── span        active_time_s  1 h 56 m",
     ]
 
 

@@ -1,0 +1,137 @@
+"""What is kept of a live turn: private to ``correlate``, saved in the ledger as it is."""
+
+import msgspec
+
+from bridge.model.event import Origin
+from bridge.model.events import AgentCompleted, AnyEvent, ModelAnswer, ModelFailure, UserPrompt
+from bridge.model.parts import ClosedBy, TurnFacts
+from bridge.model.spans import TurnSpan
+from bridge.model.totals import Totals
+
+Order = tuple[int, int, bytes]
+
+
+class OpenPart(msgspec.Struct, kw_only=True):
+    """Events that will be one observation, until they leave together.
+
+    Attributes:
+        touched_ms: When the latest of them arrived (our clock).
+    """
+
+    events: list[AnyEvent]
+    touched_ms: int
+
+
+class SpawnCall(msgspec.Struct, kw_only=True):
+    """A tool call that starts a sub-agent.
+
+    Attributes:
+        end_ms: None while it runs; a background agent's call ends at once.
+        taken_by: The agent it was matched with.
+    """
+
+    start_ms: int
+    end_ms: int | None = None
+    owner: str | None = None
+    type: str | None = None
+    task: str | None = None
+    taken_by: str | None = None
+    touched_ms: int = 0
+
+
+class AgentState(msgspec.Struct, kw_only=True):
+    """A sub-agent as far as its settled parts tell.
+
+    Attributes:
+        calls: The spawning calls it may belong to; one, unless parallel agents cannot be told
+            apart; empty until matched.
+        around: Id of the span that its records stand in.
+        sent: It has left; what still comes for it hangs below it by id.
+    """
+
+    owner: str | None = None
+    type: str | None = None
+    first_ms: int
+    last_ms: int
+    completed: AgentCompleted | None = None
+    answer: ModelAnswer | None = None
+    totals: Totals
+    touched_ms: int
+    calls: tuple[str, ...] = ()
+    around: str | None = None
+    sent: bool = False
+
+
+class LiveTurn(msgspec.Struct, kw_only=True):
+    """The one mutable record of a turn; private to ``correlate``, saved in the ledger.
+
+    Attributes:
+        facts: None until the first part leaves; then frozen, so that all parts agree.
+        otel_trace_id: The trace its spans are in, when the client's tracing is on.
+        span: The client's span of the whole turn; with it the turn has ended.
+        span_parts: Id of a tool's span → key of the tool's part.
+        has_logs: Whether log records tell of it too; only they know cost.
+        seen: Keys of all records folded in; tells repetitions.
+        sent: Digests of the keys of parts that have left; tells late halves.
+        sent_by_span: Those of them that only spans had told of.
+        first_ms: Start of the earliest work; the turn's start when it has no prompt.
+        last_ms: End of the latest work; the turn's end. What merely happens does not move it.
+        last_main: Order and kind of the main thread's latest work.
+        unidentified_ms: Start times of sub-agent requests that do not say which agent.
+        taken_ms: Where point events were put.
+        closed_by: Why the root was made; None while it has not been.
+    """
+
+    key: str
+    conversation: str
+    session_id: str | None
+    prompt_id: str | None
+    origin: Origin
+    origin_order: Order
+    facts: TurnFacts | None = None
+    prompt: UserPrompt | None = None
+    parts: dict[str, OpenPart] = {}
+    calls: dict[str, SpawnCall] = {}
+    agents: dict[str, AgentState] = {}
+    agent_spans: set[str] = set()
+    unidentified_ms: list[int] = []
+    otel_trace_id: str | None = None
+    span: TurnSpan | None = None
+    span_parts: dict[str, str] = {}
+    has_logs: bool = False
+    seen: set[bytes] = set()
+    sent: set[bytes] = set()
+    sent_by_span: set[bytes] = set()
+    first_ms: int | None = None
+    last_ms: int | None = None
+    last_main: Order | None = None
+    last_main_finishes: bool = False
+    answer: ModelAnswer | None = None
+    failure: ModelFailure | None = None
+    totals: Totals
+    touched_ms: int = 0
+    taken_ms: set[int] = set()
+    closed_by: ClosedBy | None = None
+    start_ms: int = 0
+    end_ms: int = 0
+
+    @property
+    def order(self) -> Order:
+        """Where the turn stands among the prompts of its conversation."""
+        return self.prompt.order if self.prompt else (self.first_ms or 0, -1, b"")
+
+    @property
+    def held(self) -> int:
+        """Records folded in whose observation has not left."""
+        waiting = sum(len(part.events) for part in self.parts.values())
+        agents = sum(a.completed is not None and not a.sent for a in self.agents.values())
+        own = (self.prompt is not None) + (self.span is not None)
+        return waiting + agents + (own if self.closed_by is None else 0)
+
+    def is_finished(self) -> bool:
+        """Nothing more is going to leave unless something late arrives."""
+        return (
+            self.closed_by is not None
+            and not self.parts
+            and all(agent.sent for agent in self.agents.values())
+        )

@@ -1,0 +1,161 @@
+"""The two encodings of an OTLP traces request, read alike: bytes → raw spans.
+
+Leaves to ``claude_code`` what the spans mean. Links and trace state are not read: no coding agent
+we know sets them.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from bridge.decode.attributes import Value
+from bridge.decode.otlp import inflated
+from bridge.decode.values import (
+    document,
+    json_attributes,
+    json_dict,
+    json_integer,
+    json_list,
+    json_string,
+    proto_attributes,
+)
+from bridge.errors import UndecodableError
+from bridge.model.requests import Encoding, ExportRequest
+
+STATUS_ERROR = 2
+PARENT_IS_REMOTE = 0x200
+"""The bit of ``flags`` that says that the parent is another program's span."""
+
+
+class RawSpanEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a span."""
+
+    name: str
+    time_unix_ns: int
+    attributes: dict[str, Value]
+
+
+class RawSpan(msgspec.Struct, frozen=True, kw_only=True):
+    """One span as it stands in the request, with its resource and scope.
+
+    Attributes:
+        trace_id: Lower-case hex, None when unset; likewise the other ids.
+        start_unix_ns: 0 when unset; likewise the end.
+        status_code: 0 unset, 1 ok, ``STATUS_ERROR``.
+        status_message: "" when there is none.
+        flags: 0 when unset; see ``PARENT_IS_REMOTE``.
+    """
+
+    resource: dict[str, Value]
+    scope_name: str
+    scope_version: str
+    trace_id: str | None
+    span_id: str | None
+    parent_span_id: str | None
+    name: str
+    start_unix_ns: int
+    end_unix_ns: int
+    status_code: int
+    status_message: str
+    flags: int
+    attributes: dict[str, Value]
+    events: tuple[RawSpanEvent, ...]
+
+
+def raw_spans(request: ExportRequest) -> Iterator[RawSpan]:
+    """Every span of a traces request, in order.
+
+    Raises:
+        UndecodableError: The body is not an ExportTraceServiceRequest.
+    """
+    body = inflated(request)
+    if request.encoding is Encoding.JSON:
+        yield from _from_json(body)
+    else:
+        yield from _from_protobuf(body)
+
+
+def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
+    try:
+        message = ExportTraceServiceRequest.FromString(body)
+    except DecodeError as error:
+        raise UndecodableError(f"the body is not protobuf: {error}") from error
+    for resource_spans in message.resource_spans:
+        resource = proto_attributes(resource_spans.resource.attributes)
+        for scope_spans in resource_spans.scope_spans:
+            for span in scope_spans.spans:
+                yield RawSpan(
+                    resource=resource,
+                    scope_name=scope_spans.scope.name,
+                    scope_version=scope_spans.scope.version,
+                    **_proto_span(span),
+                )
+
+
+def _proto_span(span: Span) -> dict[str, Any]:
+    return {
+        "trace_id": span.trace_id.hex() or None,
+        "span_id": span.span_id.hex() or None,
+        "parent_span_id": span.parent_span_id.hex() or None,
+        "name": span.name,
+        "start_unix_ns": span.start_time_unix_nano,
+        "end_unix_ns": span.end_time_unix_nano,
+        "status_code": span.status.code,
+        "status_message": span.status.message,
+        "flags": span.flags,
+        "attributes": proto_attributes(span.attributes),
+        "events": tuple(map(_proto_event, span.events)),
+    }
+
+
+def _proto_event(event: Span.Event) -> RawSpanEvent:
+    return RawSpanEvent(
+        name=event.name,
+        time_unix_ns=event.time_unix_nano,
+        attributes=proto_attributes(event.attributes),
+    )
+
+
+def _from_json(body: bytes) -> Iterator[RawSpan]:
+    for resource_spans in json_list(document(body), "resourceSpans", "resource_spans"):
+        resource = json_attributes(json_dict(resource_spans, "resource"))
+        for scope_spans in json_list(resource_spans, "scopeSpans", "scope_spans"):
+            scope = json_dict(scope_spans, "scope")
+            for span in json_list(scope_spans, "spans"):
+                yield RawSpan(
+                    resource=resource,
+                    scope_name=json_string(scope, "name"),
+                    scope_version=json_string(scope, "version"),
+                    **_json_span(span if isinstance(span, dict) else {}),
+                )
+
+
+def _json_span(span: dict[str, Any]) -> dict[str, Any]:
+    status = json_dict(span, "status")
+    return {
+        "trace_id": json_string(span, "traceId").lower() or None,
+        "span_id": json_string(span, "spanId").lower() or None,
+        "parent_span_id": json_string(span, "parentSpanId").lower() or None,
+        "name": json_string(span, "name"),
+        "start_unix_ns": json_integer(span.get("startTimeUnixNano")) or 0,
+        "end_unix_ns": json_integer(span.get("endTimeUnixNano")) or 0,
+        "status_code": json_integer(status.get("code")) or 0,
+        "status_message": json_string(status, "message"),
+        "flags": json_integer(span.get("flags")) or 0,
+        "attributes": json_attributes(span),
+        "events": tuple(map(_json_event, json_list(span, "events"))),
+    }
+
+
+def _json_event(event: Any) -> RawSpanEvent:  # noqa: ANN401 - JSON
+    if not isinstance(event, dict):
+        event = {}
+    return RawSpanEvent(
+        name=json_string(event, "name"),
+        time_unix_ns=json_integer(event.get("timeUnixNano")) or 0,
+        attributes=json_attributes(event),
+    )

@@ -1,0 +1,121 @@
+"""AnyValues of both encodings, and lenient reading of OTLP/JSON documents.
+
+OTLP/JSON is read with orjson and not with protobuf's JSON parser: that one takes hex ids for
+base64 and refuses unknown fields. What has the wrong shape reads as absent.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from bridge.decode.attributes import Value
+from bridge.errors import UndecodableError
+
+MAX_DEPTH = 32
+"""Nesting of AnyValue beyond this is replaced by None; the client sends flat attributes."""
+
+
+def proto_attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
+    """Attributes of a protobuf message."""
+    return {pair.key: pair.value.string_value or _value(pair.value, 0) for pair in pairs}
+
+
+def _value(value: AnyValue, depth: int) -> Value:
+    kind = value.WhichOneof("value")
+    if kind is None or depth > MAX_DEPTH:
+        return None
+    if kind == "array_value":
+        return [_value(item, depth + 1) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        pairs = value.kvlist_value.values
+        return {pair.key: _value(pair.value, depth + 1) for pair in pairs}
+    plain: Value = getattr(value, kind)
+    return plain
+
+
+def document(body: bytes) -> Any:  # noqa: ANN401 - JSON
+    """The JSON document in a body.
+
+    Raises:
+        UndecodableError: It is none.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # JavaScript writes half a surrogate pair where it cut a string; only json reads that.
+        lenient = json.dumps(json.loads(body), ensure_ascii=False)
+    except ValueError as error:
+        raise UndecodableError(f"the body is not JSON: {error}") from error
+    return orjson.loads(lenient.encode("utf-8", "replace"))
+
+
+def json_attributes(holder: dict[str, Any]) -> dict[str, Value]:
+    """Attributes of a JSON object."""
+    return {
+        pair["key"]: _json_value(pair.get("value"), 0)
+        for pair in json_list(holder, "attributes")
+        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
+    }
+
+
+def _json_value(value: Any, depth: int) -> Value:  # noqa: ANN401 - JSON
+    if not isinstance(value, dict) or depth > MAX_DEPTH:
+        return None
+    for kind, plain in value.items():
+        match kind:
+            case "stringValue" | "boolValue" | "bytesValue" | "doubleValue" | "intValue":
+                return _json_scalar(kind, plain)
+            case "arrayValue":
+                return [_json_value(item, depth + 1) for item in json_list(plain, "values")]
+            case "kvlistValue":
+                return {
+                    pair["key"]: _json_value(pair.get("value"), depth + 1)
+                    for pair in json_list(plain, "values")
+                    if isinstance(pair, dict) and isinstance(pair.get("key"), str)
+                }
+            case _:
+                continue
+    return None
+
+
+def _json_scalar(kind: str, plain: object) -> Value:
+    """A scalar as protobuf would give it: JavaScript writes the double 5.0 as ``5``."""
+    if kind == "intValue":
+        return json_integer(plain)
+    if kind == "doubleValue":
+        return float(plain) if isinstance(plain, int | float) else None
+    return plain if isinstance(plain, str | bool) else None
+
+
+def json_list(holder: Any, *names: str) -> list[Any]:  # noqa: ANN401 - JSON
+    """The list under the first of these names that is one."""
+    for name in names:
+        value = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(value, list):
+            return value
+    return []
+
+
+def json_dict(holder: Any, name: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """The object of that name."""
+    value = holder.get(name) if isinstance(holder, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def json_string(holder: dict[str, Any], name: str) -> str:
+    """The string of that name; "" when there is none."""
+    value = holder.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def json_integer(value: Any) -> int | None:  # noqa: ANN401 - JSON
+    """An int written as number or string; the client writes intValue as a number."""
+    try:
+        return int(value) if isinstance(value, int | str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,107 @@
+"""What is known of a session: sums of its events, totals of its metrics, and how they compare."""
+
+from enum import StrEnum
+
+import msgspec
+
+from bridge.model.events import Origin, UserPrompt
+from bridge.model.measures import Measure
+from bridge.model.totals import Totals
+
+
+class GapReason(StrEnum):
+    """Why events and metrics may tell different costs, the likeliest first."""
+
+    NO_EVENTS = "events not exported"
+    LOST_RECORDS = "records lost"
+    UNPRICED = "requests without cost"
+    NO_METRICS = "metrics lost or not exported"
+    INTERRUPTED = "interrupted requests"
+
+
+class ModelSums(msgspec.Struct, kw_only=True):
+    """What one model (or one type of sub-agent) was asked and cost."""
+
+    requests: int = 0
+    cost_picousd: int = 0
+    usage: dict[str, int] = {}
+
+
+class SessionNumbers(msgspec.Struct, kw_only=True):
+    """Numbers of a session, or of one stretch of activity in it.
+
+    Attributes:
+        totals: Sums over its events.
+        models: Model → its part of them; ``agents``: type of sub-agent → its part.
+        series: Series of a metric (``MetricPoint.series``) → its total in picounits.
+        lost_records: Gaps in the sequence numbers of its events.
+    """
+
+    prompts: int = 0
+    totals: Totals
+    models: dict[str, ModelSums] = {}
+    agents: dict[str, ModelSums] = {}
+    series: dict[str, int] = {}
+    lost_records: int = 0
+
+    def measured(self, measure: Measure, **attributes: str) -> int | None:
+        """Picounits of a measure over all its series with these attributes; None: not told."""
+        wanted = {f"{key}={value}" for key, value in attributes.items()}
+        found = [
+            total
+            for series, total in self.series.items()
+            if (parts := series.split("\0"))[0] == measure.value and wanted.issubset(parts[1:])
+        ]
+        return sum(found) if found else None
+
+
+class SessionTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """A session as it stands: made by ``correlate``, shown locally and as scores.
+
+    Attributes:
+        since_ms: When it was first seen; never changes once told.
+        final: A stretch of activity has just ended: what is known is all there is for now.
+    """
+
+    session_id: str
+    origin: Origin
+    since_ms: int
+    numbers: SessionNumbers
+    final: bool
+
+
+class CostGap(msgspec.Struct, frozen=True, kw_only=True):
+    """Events and metrics disagree: ``gap_picousd`` is metrics minus events."""
+
+    gap_picousd: int
+    reason: GapReason
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of activity of a session, once it has ended: a part of its own trace.
+
+    Attributes:
+        start_ms: A millisecond before the first prompt, so that it stands before it.
+        numbers: Of this stretch alone.
+        first_prompt: None when it had none.
+    """
+
+    start_ms: int
+    end_ms: int
+    first_prompt: UserPrompt | None
+    numbers: SessionNumbers
+    gap: CostGap | None
+
+
+class Counter(msgspec.Struct, frozen=True, kw_only=True):
+    """One counter of a summary, not zero: an observation of its own, so that charts can sum it.
+
+    Attributes:
+        start_ms: After the summary's start, each counter a millisecond after the one before.
+        duration_ms: Only active time has one.
+    """
+
+    name: str
+    value: int
+    start_ms: int
+    duration_ms: int = 0

@@ -1,0 +1,172 @@
+"""OTLP over gRPC: the shell that takes messages and sends answers.
+
+Responsible for: one port, the three ``Export`` methods, that a message's bytes are kept as they
+came (inflated, nothing decoded), and that every call is answered.
+Left to others: looking through a body (``records``), committing (``intake``).
+
+Claude Code tries nothing again over gRPC, whatever the answer says, so http/protobuf is the safer
+choice for it; other exporters do, and go by the code and its RetryInfo.
+
+gRPC's core opens its port itself and takes no socket from outside, so this port refuses
+connections from the end of one receiver to the start of the next. A listening socket that the
+supervisor held beside it (SO_REUSEPORT) would be worse: it would be given a share of the
+connections and answer none.
+"""
+
+import asyncio
+import functools
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped] # it has no stubs
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # it has no stubs
+
+from bridge.clock import Clock
+from bridge.errors import BridgeError, IntakeUnavailableError, UndecodableError
+from bridge.model.requests import Encoding, ExportRequest, Signal
+from bridge.receive import records
+from bridge.receive.http import (
+    FINISH_TIMEOUT_S,
+    LARGE_BODY_BYTES,
+    RETRY_AFTER_S,
+    AcceptsRequests,
+)
+from bridge.receive.journal import note_failure
+from bridge.receive.request import MAX_BODY_BYTES
+from bridge.receive.response import EMPTY_RESPONSE
+
+SERVICES: Final[Mapping[Signal, str]] = {
+    Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
+    Signal.METRICS: "opentelemetry.proto.collector.metrics.v1.MetricsService",
+    Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
+}
+
+STATUS_DETAILS: Final = "grpc-status-details-bin"
+"""Trailer of a google.rpc.Status: where clients look for RetryInfo."""
+
+LARGEST_LIMIT_BYTES: Final = 2**31 - 1
+"""gRPC keeps its limit in 32 bits; no message can be larger in any case."""
+
+Call = grpc.aio.ServicerContext[bytes, bytes]
+
+
+async def serve(
+    intake: AcceptsRequests,
+    clock: Clock,
+    address: str,
+    *,
+    max_body_bytes: int = MAX_BODY_BYTES,
+) -> "Exporting":
+    """Listen for exports; ends with ``close``.
+
+    Args:
+        intake: Where accepted requests go.
+        clock: Stamps requests.
+        address: ``host:port``, an IPv6 host in brackets; port 0 takes any free one.
+        max_body_bytes: Largest message, on the wire and inflated.
+
+    Raises:
+        BridgeError: The address cannot be listened on.
+    """
+    # The core inflates, stops where the limit is reached, and answers RESOURCE_EXHAUSTED itself.
+    limit = ("grpc.max_receive_message_length", min(max_body_bytes, LARGEST_LIMIT_BYTES))
+    server = grpc.aio.server(options=[limit])
+    exporting = Exporting(server, intake, clock)
+    try:
+        exporting.port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise BridgeError(f"cannot listen on {address} for gRPC: {error}") from error
+    await server.start()
+    return exporting
+
+
+class _Failure(NamedTuple):
+    """How a call ends that was not accepted. The text never repeats content."""
+
+    code: grpc.StatusCode
+    text: str
+    trailers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Exporting:
+    """A gRPC server that takes exports, until it is closed.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self, server: grpc.aio.Server, intake: AcceptsRequests, clock: Clock) -> None:
+        self.port = 0
+        self._server = server
+        self._intake = intake
+        self._clock = clock
+        self._check_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-grpc-check")
+        server.add_generic_rpc_handlers([self._handlers(signal) for signal in Signal])
+
+    async def close(self) -> None:
+        """Stop listening, then finish open calls within ``FINISH_TIMEOUT_S``."""
+        await self._server.stop(FINISH_TIMEOUT_S)
+        self._check_thread.shutdown()
+
+    def _handlers(self, signal: Signal) -> grpc.GenericRpcHandler:
+        # Without a deserializer the handler is given the message's bytes.
+        export: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+            functools.partial(self._export, signal)
+        )
+        return grpc.method_handlers_generic_handler(SERVICES[signal], {"Export": export})
+
+    async def _export(self, signal: Signal, body: bytes, call: Call) -> bytes:
+        failure = await self._failure(signal, body)
+        if failure is not None:
+            await call.abort(*failure)
+        return EMPTY_RESPONSE[Encoding.PROTOBUF]
+
+    async def _failure(self, signal: Signal, body: bytes) -> _Failure | None:
+        """Accept an export request, or say why not."""
+        try:
+            await self._accept(signal, body)
+        except UndecodableError as undecodable:
+            return _Failure(grpc.StatusCode.INVALID_ARGUMENT, f"The message is {undecodable}.")
+        except IntakeUnavailableError as unavailable:
+            return _unavailable(unavailable.retry_after_s)
+        except Exception as error:  # noqa: BLE001 - the root of a call
+            note_failure(error)
+            return _unavailable(RETRY_AFTER_S)
+        return None
+
+    async def _accept(self, signal: Signal, body: bytes) -> None:
+        counted = await self._count(signal, body)
+        if counted:
+            await self._intake.append(
+                ExportRequest(
+                    signal=signal,
+                    encoding=Encoding.PROTOBUF,
+                    body=body,
+                    gzipped=False,
+                    records=counted,
+                    received_at_ms=self._clock.now_ms(),
+                )
+            )
+
+    async def _count(self, signal: Signal, body: bytes) -> int:
+        if len(body) <= LARGE_BODY_BYTES:
+            return records.count(signal, Encoding.PROTOBUF, body)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._check_thread, records.count, signal, Encoding.PROTOBUF, body
+        )
+
+
+def _unavailable(retry_after_s: int) -> _Failure:
+    """UNAVAILABLE: nothing is wrong with the request, and nothing of it was kept."""
+    code, _ = grpc.StatusCode.UNAVAILABLE.value
+    text = f"The request could not be stored now; send it again after {retry_after_s} s."
+    detail = Any()
+    detail.Pack(RetryInfo(retry_delay=Duration(seconds=retry_after_s)))
+    status = Status(code=code, message=text, details=[detail])
+    return _Failure(
+        grpc.StatusCode.UNAVAILABLE, text, ((STATUS_DETAILS, status.SerializeToString()),)
+    )

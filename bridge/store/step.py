@@ -1,0 +1,223 @@
+"""One assemble step as data: what the ledger makes true in one transaction, and its rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import orjson
+
+from bridge.model.foreign import Forwarded
+from bridge.model.observations import Level, Observation
+from bridge.model.outcomes import Outcome
+from bridge.model.scores import Score
+from bridge.model.sessions import SessionNumbers
+
+
+class TurnState(Protocol):
+    """A turn to save, as the correlator gives it."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102 - described by the class
+    @property
+    def session_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def live(self) -> bool: ...  # noqa: D102
+    @property
+    def held(self) -> int: ...  # noqa: D102
+    @property
+    def started_ms(self) -> int: ...  # noqa: D102
+    @property
+    def state(self) -> bytes: ...  # noqa: D102
+
+
+class ConversationState(Protocol):
+    """A conversation to save, as the correlator gives it."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def live(self) -> bool: ...  # noqa: D102
+    @property
+    def held(self) -> int: ...  # noqa: D102
+    @property
+    def state(self) -> bytes: ...  # noqa: D102
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """An observation with its span bytes, and the records that ended in it: as in ``Settled``."""
+
+    observation: Observation
+    span: bytes
+    observed: int
+    folded: int
+
+
+class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that could not be decoded.
+
+    Attributes:
+        position: Of the request in the inbox.
+        record_index: Which record of it; None for the whole request.
+    """
+
+    position: int
+    record_index: int | None
+    records: int
+    reason: str
+    body: bytes
+
+
+class SummaryTrace(msgspec.Struct, frozen=True, kw_only=True):
+    """The trace of a session's summary: listed among its turns, and counted as none."""
+
+    key: str
+    trace_id: str
+    session_id: str | None
+    started_ms: int
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one assemble step leads to.
+
+    Attributes:
+        watermark: Position of the last request assembled.
+        turns: (turn, trace id) of every turn that changed.
+        forwarded: Spans of other programs, each one record.
+        tallies: What else is counted, by name.
+        scores: (score, urgent) of every score that may have changed.
+        sessions: (session id, its numbers) of every session that changed.
+    """
+
+    watermark: int
+    turns: Sequence[tuple[TurnState, str]]
+    conversations: Sequence[ConversationState]
+    finished: Sequence[Finished]
+    quarantined: Sequence[Quarantined]
+    outcomes: Mapping[Outcome, int]
+    at_ms: int
+    summaries: Sequence[SummaryTrace] = ()
+    forwarded: Sequence[Forwarded] = ()
+    tallies: Mapping[str, int] = {}
+    scores: Sequence[tuple[Score, bool]] = ()
+    sessions: Sequence[tuple[str, SessionNumbers]] = ()
+
+
+def observation_row(finished: Finished, at_ms: int) -> tuple[object, ...]:
+    """One row of ``observations``, as ``INSERT`` takes it."""
+    made = finished.observation
+    return (
+        bytes.fromhex(made.id),
+        made.trace_id,
+        made.trace.session_id,
+        made.trace.user_id,
+        made.kind.value,
+        made.parent_id is None,
+        made.level is Level.ERROR,
+        made.model,
+        made.start_ms,
+        made.end_ms,
+        made.cost_picousd,
+        orjson.dumps(made.usage).decode() if made.usage else None,
+        made.trace.service_name,
+        made.trace.service_version,
+        finished.span,
+        at_ms,
+    )
+
+
+def forwarded_row(forwarded: Forwarded, at_ms: int) -> tuple[object, ...]:
+    """One row of ``observations`` for another program's span, as ``INSERT_FORWARDED`` takes it."""
+    foreign = forwarded.foreign
+    service = foreign.attributes.get("service.name", "")
+    return (
+        bytes.fromhex(foreign.trace_id + foreign.span_id),
+        foreign.trace_id,
+        foreign.session_id,
+        foreign.is_root,
+        foreign.start_ms,
+        foreign.end_ms,
+        service,
+        forwarded.span,
+        forwarded.envelope,
+        at_ms,
+    )
+
+
+def turn_rows(step: Step) -> Iterator[tuple[object, ...]]:
+    """Rows of ``turns``: turns, and the traces of summaries."""
+    for turn, trace_id in step.turns:
+        yield (
+            turn.key,
+            trace_id,
+            turn.session_id,
+            turn.live,
+            turn.held,
+            turn.started_ms,
+            step.at_ms,
+            False,
+            turn.state,
+        )
+    for summary in step.summaries:
+        yield (
+            summary.key,
+            summary.trace_id,
+            summary.session_id,
+            False,
+            0,
+            summary.started_ms,
+            step.at_ms,
+            True,
+            b"",
+        )
+
+
+def conversation_rows(step: Step) -> Iterator[tuple[object, ...]]:
+    """Rows of ``conversations``."""
+    for conversation in step.conversations:
+        yield (
+            conversation.key,
+            conversation.live,
+            conversation.held,
+            step.at_ms,
+            conversation.state,
+        )
+
+
+def session_rows(step: Step) -> Iterator[tuple[object, ...]]:
+    """Rows of ``sessions``."""
+    for session_id, numbers in step.sessions:
+        yield (session_id, msgspec.msgpack.encode(numbers), step.at_ms)
+
+
+def quarantine_rows(step: Step) -> Iterator[tuple[object, ...]]:
+    """Rows of ``quarantine``."""
+    for item in step.quarantined:
+        yield (
+            item.position,
+            item.record_index,
+            item.records,
+            item.reason,
+            item.body,
+            step.at_ms,
+        )
+
+
+SAVE_TURN: Final = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SAVE_SESSION: Final = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)"
+SAVE_CONVERSATION: Final = "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?)"
+QUARANTINE: Final = (
+    "INSERT INTO quarantine (position, record_index, records, reason, body, at_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
+INSERT: Final = (
+    "INSERT INTO observations (span_id, trace_id, session_id, user_id, kind, is_root, is_error,"
+    " model, start_ms, end_ms, cost_picousd, usage, service_name, service_version, span, state,"
+    " changed_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)"
+    " ON CONFLICT (span_id) DO NOTHING"
+)
+INSERT_FORWARDED: Final = (
+    "INSERT INTO observations (span_id, trace_id, session_id, kind, is_root, is_error, start_ms,"
+    " end_ms, service_name, span, envelope, state, changed_at_ms)"
+    " VALUES (?, ?, ?, 'foreign', ?, 0, ?, ?, ?, ?, ?, 'pending', ?)"
+    " ON CONFLICT (span_id) DO NOTHING"
+)

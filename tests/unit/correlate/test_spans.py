@@ -1,0 +1,343 @@
+"""Spans join the records of the same work, and stand for it where no record tells of it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.builders import (
+    RESOURCE,
+    SESSION,
+    T0_MS,
+    a_decision,
+    a_prompt,
+    a_request,
+    a_result,
+    an_answer,
+)
+from tests.golden.fused.signals import SPAN_SETTLE_MS, Item, Spanned, span_batch
+from tests.pipeline import (
+    IDLE_MS,
+    SETTLE_MS,
+    Json,
+    Logged,
+    Pipeline,
+    Seen,
+    batch,
+    by_trace,
+    of_prompts,
+    pipeline,
+)
+
+TRACE, OTHER_TRACE = "a" * 32, "b" * 32
+TURN, MODEL, TOOL, WAIT, RUN, HOOK, OUTSIDE = (f"{n:016x}" for n in range(1, 8))
+REMOTE = 0x300
+IN_TURN = (TRACE, TURN)
+
+PROMPTED = [
+    a_prompt(0, span=IN_TURN),
+    a_request(1000, span=IN_TURN),
+    an_answer(1001, span=IN_TURN),
+]
+
+
+def a_span(
+    name: str, ids: tuple[str, str | None], times_ms: tuple[int, int], **told: Any
+) -> Spanned:
+    """A span of the client: ``ids`` are its own and its parent's, arriving when it ends."""
+    flags, trace = told.pop("flags", 0x100), told.pop("trace", TRACE)
+    span = Span(
+        trace_id=bytes.fromhex(trace),
+        span_id=bytes.fromhex(ids[0]),
+        parent_span_id=bytes.fromhex(ids[1] or ""),
+        name=f"claude_code.{name}",
+        start_time_unix_nano=(T0_MS + times_ms[0]) * 10**6,
+        end_time_unix_nano=(T0_MS + times_ms[1]) * 10**6,
+        flags=flags,
+    )
+    for key, value in ({"session.id": SESSION, "user.id": "f" * 64} | told).items():
+        holder = span.attributes.add(key=key).value
+        kind = {bool: "bool_value", int: "int_value"}.get(type(value), "string_value")
+        setattr(holder, kind, value)
+    resource = Resource()
+    for key, value in RESOURCE.items():
+        resource.attributes.add(key=key).value.string_value = value
+    scope = InstrumentationScope(name="com.anthropic.claude_code.tracing", version="1.0.0")
+    return Spanned(
+        resource.SerializeToString(),
+        scope.SerializeToString(),
+        span.SerializeToString(),
+        T0_MS + times_ms[1],
+    )
+
+
+def a_turn(start_ms: int = 0, end_ms: int = 1100, **told: Any) -> Spanned:
+    """The span of a turn."""
+    parent = told.pop("parent", None)
+    asked = {"user_prompt": "Do it", "user_prompt_length": 5}
+    return a_span("interaction", (told.pop("id", TURN), parent), (start_ms, end_ms), **asked | told)
+
+
+def a_model_span(start_ms: int = 800, end_ms: int = 1000, **told: Any) -> Spanned:
+    """The span of a request."""
+    ids = (told.pop("id", MODEL), told.pop("parent", TURN))
+    common: Json = {
+        "model": "claude-opus-5-5",
+        "request_id": "req_1",
+        "success": True,
+        "attempt": 1,
+        "input_tokens": 11,
+        "output_tokens": 7,
+        "query_source_safe": "sdk",
+    }
+    return a_span("llm_request", ids, (start_ms, end_ms), **common | told)
+
+
+def tool_spans() -> list[Spanned]:
+    """The three spans of a call that waited 400 ms for a person and ran for 50."""
+    call = {"tool_name": "Bash", "tool_use_id": "toolu_1"}
+    return [
+        a_span("tool.blocked_on_user", (WAIT, TOOL), (1100, 1500), decision="accept"),
+        a_span("tool.execution", (RUN, TOOL), (1500, 1550), tool_use_id="toolu_1", success=True),
+        a_span("tool", (TOOL, TURN), (1100, 1550), **call),
+    ]
+
+
+TOOL_RECORDS = [a_decision(1500, span=(TRACE, WAIT)), a_result(1550, span=IN_TURN)]
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
+def test_a_tools_three_spans_and_two_records_are_one_observation(spans_first: bool) -> None:
+    halves: list[Sequence[Item]] = [[*PROMPTED, *TOOL_RECORDS], tool_spans()]
+    with _assembled(*(halves[::-1] if spans_first else halves)) as made:
+        (tool,) = (s for s in _seen(made) if s.type == "tool")
+
+        assert (tool.start_ms - T0_MS, tool.end_ms - T0_MS) == (1500, 1550)
+        assert tool.metadata["waited_ms"] == 400
+        assert made.held() == 0
+
+
+def test_the_first_token_is_known_from_the_span_where_the_record_does_not_tell() -> None:
+    with _assembled([*PROMPTED, a_model_span(ttft_ms=30), a_turn()]) as made:
+        (generation,) = (s for s in _seen(made) if s.type == "generation")
+        first = generation.attributes["langfuse.observation.completion_start_time"]
+
+        assert datetime.fromisoformat(first).timestamp() * 1000 == T0_MS + 900 + 30
+
+
+def test_a_span_that_comes_too_late_is_counted_and_adds_nothing() -> None:
+    with _pipeline() as made:
+        _arrive(made, [*PROMPTED, a_turn()], at_ms=1100)
+        made.wait(T0_MS + 1100, T0_MS + 1100 + SPAN_SETTLE_MS + 2 * SETTLE_MS)
+        before = [s.span for s in made.spans()]
+        _arrive(made, [a_model_span()], at_ms=40_000)
+        made.finish(T0_MS + 40_000)
+
+        assert [s.span for s in made.spans() if s.type == "generation"] != []
+        assert {s.span for s in of_prompts(made.spans())} == set(before)
+        assert made.outcomes()["late"] == 1
+
+
+@pytest.mark.parametrize("span_settle_s", [4, 15])
+def test_a_promised_span_is_waited_for_so_long_and_no_longer(span_settle_s: int) -> None:
+    with _pipeline(span_settle_s=span_settle_s) as made:
+        _arrive(made, PROMPTED, at_ms=1001)
+        due_ms = T0_MS + 1001 + span_settle_s * 1000
+        made.work(due_ms - 1)
+        before = [s.type for s in made.spans()]
+        made.work(due_ms)
+
+        assert "generation" not in before
+        assert "generation" in [s.type for s in made.spans()]
+
+
+def test_the_span_of_the_turn_closes_it_once_everything_has_settled() -> None:
+    with _pipeline() as made:
+        _arrive(made, [*PROMPTED, a_model_span(), a_turn()], at_ms=1100)
+        made.work(T0_MS + 1100 + SETTLE_MS - 1)
+        assert _roots(made) == []
+        made.work(T0_MS + 1100 + SETTLE_MS)
+        (root,) = _roots(made)
+
+        assert root.metadata["closed_by"] == "interaction"
+        assert (root.input, root.output) == ("Do it", "Done")
+        assert (root.start_ms - T0_MS, root.end_ms - T0_MS) == (0, 1100)
+
+
+def test_a_root_is_not_closed_before_the_record_of_its_last_request_has_come() -> None:
+    """The request's span says that it was made; its record, and its answer's, come later."""
+    with _pipeline() as made:
+        _arrive(made, [PROMPTED[0], a_model_span(), a_turn()], at_ms=1100)
+        made.wait(T0_MS + 1100, T0_MS + 1100 + SPAN_SETTLE_MS - 1000)
+        early = _roots(made)
+        _arrive(made, PROMPTED[1:], at_ms=SPAN_SETTLE_MS)
+        made.finish(T0_MS + SPAN_SETTLE_MS)
+        (root,) = _roots(made)
+
+        assert early == []
+        assert root.output == "Done"
+        assert all(s.cost is not None for s in _seen(made) if s.type == "generation")
+
+
+def test_a_classifier_that_only_spans_tell_of_stands_below_its_tool_without_cost() -> None:
+    classifier = a_model_span(
+        1200, 1300, id=HOOK, parent=WAIT, request_id="req_c", query_source_safe="auto_mode"
+    )
+    with _assembled([*PROMPTED, *TOOL_RECORDS, *tool_spans(), classifier, a_turn()]) as made:
+        seen = _seen(made)
+        tool = next(s for s in seen if s.type == "tool")
+        below = [s for s in seen if s.parent_id == tool.id]
+
+        assert [(s.type, s.usage["input"], s.cost) for s in below] == [("generation", 11, None)]
+        assert sum(s.type == "generation" for s in seen) == 2
+        (root,) = _roots(made)
+        assert root.output == "Done"
+
+
+@pytest.mark.parametrize(("success", "level"), [(True, "DEBUG"), (False, "ERROR")])
+def test_a_hook_is_a_span_of_its_own(success: bool, level: str) -> None:
+    told = {"hook_event": "UserPromptSubmit", "num_hooks": 2, "success": success}
+    hook = a_span("hook", (HOOK, TURN), (10, 60), **told)
+    with _assembled([*PROMPTED, a_model_span(), hook, a_turn()]) as made:
+        (seen,) = (s for s in _seen(made) if s.type == "span")
+        (root,) = _roots(made)
+
+        assert (seen.name, seen.level, seen.parent_id) == ("hook", level, root.id)
+        assert (seen.start_ms - T0_MS, seen.end_ms - T0_MS) == (10, 60)
+        assert seen.metadata["hook_event"] == "UserPromptSubmit"
+
+
+def test_a_tool_that_runs_for_long_keeps_its_wait_where_only_spans_tell_of_it() -> None:
+    wait, run, tool = tool_spans()
+    with _pipeline() as made:
+        _arrive(made, [a_model_span(), wait], at_ms=1500)
+        made.wait(T0_MS + 1500, T0_MS + 120_000)
+        _arrive(made, [run, tool, a_turn()], at_ms=120_000)
+        made.finish(T0_MS + 120_000)
+        (seen,) = (s for s in _seen(made) if s.type == "tool")
+
+        assert seen.metadata["waited_ms"] == 400
+        assert "late" not in made.outcomes()
+
+
+def test_spans_alone_are_one_trace_with_usage_and_without_cost() -> None:
+    with _assembled([a_model_span(), *tool_spans(), a_turn()]) as made:
+        seen = _seen(made)
+        (root,) = _roots(made)
+        generation = next(s for s in seen if s.type == "generation")
+
+        assert len(by_trace(seen)) == 1
+        assert (root.input, root.output) == ("Do it", "[answer not exported]")
+        assert (generation.usage["input"], generation.usage["output"]) == (11, 7)
+        assert generation.cost is None
+        assert root.attributes["langfuse.session.id"] == SESSION
+        assert root.attributes["langfuse.user.id"] == "alex"
+        assert root.attributes["langfuse.trace.tags"] == [
+            "member:alex",
+            "department:engineering",
+            "claude-code",
+        ]
+
+
+# --- an outside trace ----------------------------------------------------------------------------
+
+
+def test_a_turn_in_an_outside_trace_names_it_and_stays_in_its_own() -> None:
+    with _assembled([*PROMPTED, a_model_span(), _called()]) as made:
+        (root,) = _roots(made)
+
+        assert root.trace_id != TRACE
+        assert root.attributes["langfuse.trace.metadata.otel_trace_id"] == TRACE
+        assert root.metadata["otel_parent_span_id"] == OUTSIDE
+        assert "langfuse.internal.is_app_root" not in root.attributes
+
+
+def test_a_turn_joins_the_outside_trace_below_its_parent_when_told_to() -> None:
+    with (
+        _assembled([*PROMPTED, a_model_span(), _called()]) as apart,
+        _assembled([*PROMPTED, a_model_span(), _called()], join_traces=True) as joined,
+    ):
+        ours, theirs = _seen(joined), _seen(apart)
+        (root,) = (s for s in ours if s.id == _roots(apart)[0].id)
+
+        assert {s.trace_id for s in ours} == {TRACE}
+        assert {s.id for s in ours} == {s.id for s in theirs}
+        assert root.parent_id == OUTSIDE
+        assert [s.id for s in ours if s.attributes.get("langfuse.internal.is_app_root")] == [
+            root.id
+        ]
+        assert [(s.id, s.parent_id) for s in ours if s.id != root.id] == [
+            (s.id, s.parent_id) for s in theirs if s.parent_id
+        ]
+
+
+@pytest.mark.parametrize("join_traces", [False, True])
+def test_the_prompts_score_is_on_the_trace_the_turn_is_sent_into(join_traces: bool) -> None:
+    with _assembled([*PROMPTED, a_model_span(), _called()], join_traces=join_traces) as made:
+        pending = made.ledger.claim_scores(T0_MS + 10 * IDLE_MS, 100)
+        costs = {each.score.trace_id for each in pending if each.score.name == "cost_usd"}
+
+        assert costs == {_seen(made)[0].trace_id}
+        assert (costs == {TRACE}) is join_traces
+
+
+def test_several_turns_in_one_outside_trace_keep_their_own_ids() -> None:
+    second: list[Item] = [
+        a_prompt(5000, prompt="p2", span=(TRACE, HOOK)),
+        a_request(6000, "req_2", prompt="p2", span=(TRACE, HOOK)),
+        an_answer(6001, "req_2", "Also", prompt="p2", span=(TRACE, HOOK)),
+    ]
+    with _assembled([*PROMPTED, *second], join_traces=True) as made:
+        roots = [s for s in _seen(made) if s.type == "agent"]
+
+        assert {s.trace_id for s in _seen(made)} == {TRACE}
+        assert len({s.id for s in roots}) == 2
+        assert sorted(s.output or "" for s in roots) == ["Also", "Done"]
+        assert len({s.id for s in _seen(made)}) == len(_seen(made))
+
+
+def _called() -> Spanned:
+    """A turn whose parent is another program's span."""
+    told: Json = {"parent.source": "env", "parent": OUTSIDE, "flags": REMOTE | 1}
+    return a_turn(**told)
+
+
+# --- helpers -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _pipeline(**settings: Any) -> Iterator[Pipeline]:
+    with pipeline(**settings) as made:
+        yield made
+
+
+@contextmanager
+def _assembled(*parts: Sequence[Item], **settings: Any) -> Iterator[Pipeline]:
+    """The parts one second after another, and then so much time that nothing is held."""
+    with pipeline(**settings) as made:
+        for second, part in enumerate(parts):
+            _arrive(made, part, at_ms=2000 + second * 1000)
+        made.finish(T0_MS + 2000 + len(parts) * 1000)
+        yield made
+
+
+def _arrive(made: Pipeline, items: Sequence[Item], *, at_ms: int) -> None:
+    logs = [item for item in items if isinstance(item, Logged)]
+    spans = [item for item in items if isinstance(item, Spanned)]
+    requests = [batch(logs, T0_MS + at_ms)] if logs else []
+    requests += [span_batch(spans, T0_MS + at_ms)] if spans else []
+    made.post(*requests)
+    made.work(T0_MS + at_ms)
+
+
+def _seen(made: Pipeline) -> list[Seen]:
+    return of_prompts(made.spans())
+
+
+def _roots(made: Pipeline) -> list[Seen]:
+    return [s for s in _seen(made) if s.parent_id is None]

@@ -1,0 +1,302 @@
+"""The ledger: one step is one transaction, spans are kept once, and bounds are kept."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bridge.errors import StoreError
+from bridge.langfuse import wire
+from bridge.langfuse.wire import decode_span
+from bridge.model.delivery import LangfuseState
+from bridge.model.observations import Observation, ObservationKind, TraceFacts
+from bridge.model.outcomes import Outcome
+from bridge.store.ledger import PRUNE_ROWS, Ledger
+from bridge.store.reader import LedgerReader, LedgerTotals
+from bridge.store.step import Finished, Quarantined, Step
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """What the correlator saves, of turns and conversations alike."""
+
+    key: str
+    session_id: str | None = "s"
+    live: bool = True
+    held: int = 0
+    started_ms: int = 1
+    state: bytes = b"state"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    made = Ledger(path)
+    yield made
+    made.close()
+
+
+def test_a_new_ledger_is_empty(ledger: Ledger, path: Path) -> None:
+    assert (ledger.watermark(), ledger.live_conversations(), ledger.claim(1000, 10)) == (0, [], [])
+    assert (ledger.turn("t"), ledger.conversation("c")) == (None, None)
+    assert _totals(path).outcomes == {outcome.value: 0 for outcome in Outcome}
+
+
+def test_a_step_is_there_after_it_was_committed_and_after_a_restart(
+    ledger: Ledger, path: Path
+) -> None:
+    ledger.commit(
+        _step(
+            watermark=7,
+            turns=[(Saved(key="t", held=2, state=b"turn"), "ab")],
+            conversations=[Saved(key="c", held=3, state=b"conversation")],
+            finished=[_finished(1, records=3)],
+            outcomes={Outcome.LATE: 1},
+        )
+    )
+    ledger.close()
+    again = Ledger(path)
+
+    assert (again.watermark(), again.live_conversations()) == (7, ["c"])
+    assert (again.turn("t"), again.conversation("c")) == (b"turn", b"conversation")
+    assert [pending.span for pending in again.claim(1000, 10)] == [_finished(1).span]
+    totals = _totals(path)
+    assert (totals.live_records, totals.pending, totals.watermark) == (5, 1, 7)
+    assert {k: v for k, v in totals.outcomes.items() if v} == {
+        "observed": 1,
+        "folded": 2,
+        "late": 1,
+    }
+    again.close()
+
+
+def test_a_step_that_fails_anywhere_changes_nothing(ledger: Ledger, path: Path) -> None:
+    ledger.commit(_step(watermark=1, turns=[(Saved(key="t", state=b"old"), "ab")]))
+    broken = Quarantined(position=2, record_index=None, records=1, reason="x", body=[])  # type: ignore[arg-type]  # what SQLite refuses
+
+    with pytest.raises((StoreError, sqlite3.Error)):
+        ledger.commit(
+            _step(
+                watermark=2,
+                turns=[(Saved(key="t", state=b"new"), "ab")],
+                conversations=[Saved(key="c")],
+                finished=[_finished(1)],
+                outcomes={Outcome.LATE: 1},
+                quarantined=[broken],
+            )
+        )
+
+    assert (ledger.watermark(), ledger.turn("t"), ledger.conversation("c")) == (1, b"old", None)
+    assert ledger.claim(1000, 10) == []
+    assert _totals(path).outcomes["observed"] == 0
+
+
+def test_a_finished_conversation_is_kept_but_not_taken_up_again(ledger: Ledger) -> None:
+    ledger.commit(_step(conversations=[Saved(key="a"), Saved(key="b", live=False)]))
+
+    assert ledger.live_conversations() == ["a"]
+    assert ledger.conversation("b") == b"state"
+
+
+def test_a_span_is_kept_once_and_its_repetition_is_a_duplicate(ledger: Ledger, path: Path) -> None:
+    for watermark in (1, 2):
+        ledger.commit(_step(watermark=watermark, finished=[_finished(1, records=3)]))
+
+    assert len(ledger.claim(1000, 10)) == 1
+    assert {k: v for k, v in _totals(path).outcomes.items() if v} == {
+        "observed": 1,
+        "folded": 2,
+        "duplicate": 3,
+    }
+
+
+def test_the_first_bytes_of_a_span_are_the_ones_that_stay(ledger: Ledger) -> None:
+    ledger.commit(_step(finished=[_finished(1, name="first")]))
+    ledger.commit(_step(finished=[_finished(1, name="second")]))
+
+    assert [pending.span for pending in ledger.claim(1000, 10)] == [_finished(1, name="first").span]
+
+
+def test_spans_are_claimed_in_order_up_to_the_bounds(ledger: Ledger) -> None:
+    ledger.commit(_step(finished=[_finished(n) for n in range(1, 6)]))
+    size_bytes = len(_finished(1).span)
+
+    assert _positions(ledger, 10**9, 3) == [1, 2, 3]
+    assert _positions(ledger, 2 * size_bytes, 10) == [1, 2]
+    assert _positions(ledger, 2 * size_bytes - 1, 10) == [1]
+    assert _positions(ledger, 1, 10) == [1], "a span larger than the bound goes alone"
+    assert _positions(ledger, 1, 0) == []
+
+
+def test_a_claim_changes_nothing(ledger: Ledger) -> None:
+    ledger.commit(_step(finished=[_finished(1)]))
+
+    assert _positions(ledger, 1000, 1) == _positions(ledger, 1000, 1) == [1]
+
+
+def test_a_span_says_whose_resource_it_is(ledger: Ledger) -> None:
+    ledger.commit(_step(finished=[_finished(1)]))
+
+    (pending,) = ledger.claim(1000, 1)
+    assert (pending.service_name, pending.service_version) == ("claude-code", "2.1.330")
+
+
+def test_what_was_delivered_or_rejected_is_not_claimed_again(ledger: Ledger, path: Path) -> None:
+    ledger.commit(_step(finished=[_finished(n) for n in range(1, 4)]))
+    ledger.delivered([1], at_ms=50)
+    ledger.rejected(2, "bad id", at_ms=51)
+
+    assert _positions(ledger, 1000, 10) == [3]
+    totals = _totals(path)
+    assert (totals.delivered, totals.dead_lettered, totals.pending) == (1, 1, 1)
+    assert totals.last_delivery_ms == 50
+
+
+def test_what_is_known_of_langfuse_is_remembered(ledger: Ledger, path: Path) -> None:
+    assert _totals(path).langfuse is None
+    ledger.note(LangfuseState.UNAUTHORIZED)
+
+    assert _totals(path).langfuse is LangfuseState.UNAUTHORIZED
+
+
+def test_quarantined_records_are_counted_and_their_bytes_are_kept(
+    ledger: Ledger, path: Path
+) -> None:
+    whole = Quarantined(position=3, record_index=None, records=4, reason="not JSON", body=b"{")
+    one = Quarantined(position=3, record_index=2, records=1, reason="odd", body=b"r")
+    ledger.commit(_step(quarantined=[whole, one]))
+
+    assert _totals(path).outcomes["quarantined"] == 5
+    rows = sqlite3.connect(path).execute(
+        "SELECT position, record_index, records, reason, body FROM quarantine ORDER BY id"
+    )
+    assert rows.fetchall() == [(3, None, 4, "not JSON", b"{"), (3, 2, 1, "odd", b"r")]
+
+
+def test_retention_deletes_what_is_old_and_done_with(ledger: Ledger) -> None:
+    ledger.commit(
+        _step(
+            at_ms=10,
+            finished=[_finished(1), _finished(2), _finished(3)],
+            turns=[(Saved(key="live"), "a"), (Saved(key="done", live=False), "b")],
+            conversations=[Saved(key="live"), Saved(key="done", live=False)],
+        )
+    )
+    ledger.delivered([1], at_ms=20)
+    ledger.delivered([2], at_ms=100)
+
+    assert ledger.prune(50, pending_too=False) == 3
+    assert (ledger.turn("live"), ledger.turn("done")) == (b"state", None)
+    assert (ledger.conversation("live"), ledger.conversation("done")) == (b"state", None)
+    assert _positions(ledger, 1000, 10) == [3], "undelivered spans stay"
+    assert ledger.prune(50, pending_too=False) == 0
+
+
+def test_undelivered_spans_expire_only_where_nothing_delivers(ledger: Ledger) -> None:
+    ledger.commit(_step(at_ms=10, finished=[_finished(1)]))
+
+    assert ledger.prune(50, pending_too=False) == 0
+    assert ledger.prune(50, pending_too=True) == 1
+    assert ledger.claim(1000, 10) == []
+
+
+def test_retention_deletes_in_bounded_steps(ledger: Ledger) -> None:
+    spans = [_finished(n) for n in range(1, PRUNE_ROWS + 3)]
+    ledger.commit(_step(at_ms=10, finished=spans))
+
+    assert ledger.prune(50, pending_too=True) == PRUNE_ROWS
+    assert ledger.prune(50, pending_too=True) == 2
+
+
+def test_positions_are_never_used_again(ledger: Ledger) -> None:
+    ledger.commit(_step(at_ms=10, finished=[_finished(1)]))
+    ledger.prune(50, pending_too=True)
+    ledger.commit(_step(finished=[_finished(2)]))
+
+    assert _positions(ledger, 1000, 10) == [2]
+
+
+def test_a_ledger_of_a_newer_version_is_refused(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+
+    with pytest.raises(StoreError, match="newer version"):
+        Ledger(path).watermark()
+
+
+def test_a_ledger_that_cannot_be_opened_is_opened_once_it_can(tmp_path: Path) -> None:
+    folder = tmp_path / "later"
+    ledger = Ledger(folder / "ledger.db")
+    with pytest.raises(StoreError, match="cannot open"):
+        ledger.watermark()
+
+    folder.mkdir()
+
+    assert ledger.watermark() == 0
+    ledger.close()
+
+
+def test_a_damaged_ledger_is_named(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 100)
+
+    with pytest.raises(StoreError, match=r"ledger\.db"):
+        Ledger(path).watermark()
+
+
+def _step(**fields: Any) -> Step:
+    told: dict[str, Any] = {
+        "watermark": 1,
+        "turns": (),
+        "conversations": (),
+        "finished": (),
+        "quarantined": (),
+        "outcomes": {},
+        "at_ms": 1000,
+    }
+    return Step(**(told | fields))
+
+
+def _finished(number: int, records: int = 1, name: str = "n") -> Finished:
+    observation = Observation(
+        trace_id="ab" * 16,
+        id=f"{number:016x}",
+        parent_id="cd" * 8,
+        kind=ObservationKind.EVENT,
+        name=name,
+        start_ms=1000,
+        end_ms=1000,
+        trace=TraceFacts(
+            name="claude-code",
+            session_id="s",
+            user_id=None,
+            tags=(),
+            metadata={},
+            version=None,
+            release=None,
+            environment=None,
+            service_name="claude-code",
+            service_version="2.1.330",
+        ),
+    )
+    return Finished(
+        observation=observation, span=wire.encode_span(observation), observed=1, folded=records - 1
+    )
+
+
+def _positions(ledger: Ledger, max_bytes: int, max_spans: int) -> list[int]:
+    return [pending.position for pending in ledger.claim(max_bytes, max_spans)]
+
+
+def _totals(path: Path) -> LedgerTotals:
+    reader = LedgerReader(path, decode_span)
+    try:
+        return reader.totals()
+    finally:
+        reader.close()
