@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from bridge.decode.attributes import Value
@@ -20,6 +19,7 @@ from bridge.decode.values import (
     json_list,
     json_string,
     proto_attributes,
+    proto_message,
 )
 from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, ExportRequest
@@ -73,10 +73,7 @@ def raw_logs(request: ExportRequest) -> Iterator[RawLog]:
 
 
 def _from_protobuf(body: bytes) -> Iterator[RawLog]:
-    try:
-        message = ExportLogsServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise UndecodableError(f"the body is not protobuf: {error}") from error
+    message = proto_message(ExportLogsServiceRequest, body)
     for resource_logs in message.resource_logs:
         resource = proto_attributes(resource_logs.resource.attributes)
         for scope_logs in resource_logs.scope_logs:

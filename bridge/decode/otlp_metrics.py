@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
@@ -24,8 +23,8 @@ from bridge.decode.values import (
     json_list,
     json_string,
     proto_attributes,
+    proto_message,
 )
-from bridge.errors import UndecodableError
 from bridge.model.measures import Temporality
 from bridge.model.requests import Encoding, ExportRequest
 
@@ -68,10 +67,7 @@ def raw_points(request: ExportRequest) -> Iterator[RawPoint]:
 
 
 def _from_protobuf(body: bytes) -> Iterator[RawPoint]:
-    try:
-        message = ExportMetricsServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise UndecodableError(f"the body is not protobuf: {error}") from error
+    message = proto_message(ExportMetricsServiceRequest, body)
     for resource_metrics in message.resource_metrics:
         resource = proto_attributes(resource_metrics.resource.attributes)
         for scope_metrics in resource_metrics.scope_metrics:

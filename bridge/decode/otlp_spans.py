@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -22,8 +21,8 @@ from bridge.decode.values import (
     json_list,
     json_string,
     proto_attributes,
+    proto_message,
 )
-from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, ExportRequest
 
 STATUS_ERROR = 2
@@ -80,10 +79,7 @@ def raw_spans(request: ExportRequest) -> Iterator[RawSpan]:
 
 
 def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
-    try:
-        message = ExportTraceServiceRequest.FromString(body)
-    except DecodeError as error:
-        raise UndecodableError(f"the body is not protobuf: {error}") from error
+    message = proto_message(ExportTraceServiceRequest, body)
     for resource_spans in message.resource_spans:
         resource = proto_attributes(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:

@@ -6,16 +6,31 @@ base64 and refuses unknown fields. What has the wrong shape reads as absent.
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bridge.decode.attributes import Value
 from bridge.errors import UndecodableError
 
+M = TypeVar("M", bound=Message)
+
 MAX_DEPTH = 32
 """Nesting of AnyValue beyond this is replaced by None; the client sends flat attributes."""
+
+
+def proto_message(kind: type[M], body: bytes) -> M:
+    """The protobuf message in a body.
+
+    Raises:
+        UndecodableError: It is none.
+    """
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise UndecodableError(f"the body is not protobuf: {error}") from error
 
 
 def proto_attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
