@@ -1,5 +1,6 @@
 """Bytes → records.
 
+``envelope``     the way down from a request to its items, the same for all signals
 ``otlp``         the two encodings of an export request, read alike
 ``attributes``   lenient reading of attribute values
 ``claude_code``  Claude Code's names → our events: the one folder that knows them

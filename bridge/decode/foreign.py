@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bridge.decode.attributes import text
-from bridge.decode.otlp import inflated
+from bridge.decode.envelope import inflated
 from bridge.decode.values import document, json_list, proto_attributes
 from bridge.errors import UndecodableError
 from bridge.model.foreign import ForeignSpan

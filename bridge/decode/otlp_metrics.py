@@ -14,16 +14,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
 
 from bridge.decode.attributes import Value
-from bridge.decode.otlp import inflated
+from bridge.decode.envelope import json_scopes, proto_scopes
 from bridge.decode.values import (
-    document,
     json_attributes,
     json_dict,
     json_integer,
     json_list,
     json_string,
     proto_attributes,
-    proto_message,
 )
 from bridge.model.measures import Temporality
 from bridge.model.requests import Encoding, ExportRequest
@@ -59,27 +57,14 @@ def raw_points(request: ExportRequest) -> Iterator[RawPoint]:
     Raises:
         UndecodableError: The body is not an ExportMetricsServiceRequest.
     """
-    body = inflated(request)
     if request.encoding is Encoding.JSON:
-        yield from _from_json(body)
+        for place, scope_metrics in json_scopes(request, "metrics"):
+            for metric in json_list(scope_metrics, "metrics"):
+                yield from (RawPoint(**place, **point) for point in _json_points(metric))
     else:
-        yield from _from_protobuf(body)
-
-
-def _from_protobuf(body: bytes) -> Iterator[RawPoint]:
-    message = proto_message(ExportMetricsServiceRequest, body)
-    for resource_metrics in message.resource_metrics:
-        resource = proto_attributes(resource_metrics.resource.attributes)
-        for scope_metrics in resource_metrics.scope_metrics:
-            scope = scope_metrics.scope
+        for place, scope_metrics in proto_scopes(request, ExportMetricsServiceRequest, "metrics"):
             for metric in scope_metrics.metrics:
-                for point in _proto_points(metric):
-                    yield RawPoint(
-                        resource=resource,
-                        scope_name=scope.name,
-                        scope_version=scope.version,
-                        **point,
-                    )
+                yield from (RawPoint(**place, **point) for point in _proto_points(metric))
 
 
 def _proto_points(metric: Metric) -> Iterator[dict[str, Any]]:
@@ -120,21 +105,6 @@ def _proto_point(name: str, point: Any, temporality: Temporality) -> dict[str, A
         "time_unix_ns": point.time_unix_nano,
         "attributes": proto_attributes(point.attributes),
     }
-
-
-def _from_json(body: bytes) -> Iterator[RawPoint]:
-    for resource_metrics in json_list(document(body), "resourceMetrics", "resource_metrics"):
-        resource = json_attributes(json_dict(resource_metrics, "resource"))
-        for scope_metrics in json_list(resource_metrics, "scopeMetrics", "scope_metrics"):
-            scope = json_dict(scope_metrics, "scope")
-            for metric in json_list(scope_metrics, "metrics"):
-                for point in _json_points(metric):
-                    yield RawPoint(
-                        resource=resource,
-                        scope_name=json_string(scope, "name"),
-                        scope_version=json_string(scope, "version"),
-                        **point,
-                    )
 
 
 def _json_points(metric: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON

@@ -12,16 +12,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bridge.decode.attributes import Value
-from bridge.decode.otlp import inflated
+from bridge.decode.envelope import json_scopes, proto_scopes
 from bridge.decode.values import (
-    document,
     json_attributes,
     json_dict,
     json_integer,
     json_list,
     json_string,
     proto_attributes,
-    proto_message,
 )
 from bridge.model.requests import Encoding, ExportRequest
 
@@ -71,25 +69,14 @@ def raw_spans(request: ExportRequest) -> Iterator[RawSpan]:
     Raises:
         UndecodableError: The body is not an ExportTraceServiceRequest.
     """
-    body = inflated(request)
     if request.encoding is Encoding.JSON:
-        yield from _from_json(body)
+        for place, scope_spans in json_scopes(request, "spans"):
+            for span in json_list(scope_spans, "spans"):
+                yield RawSpan(**place, **_json_span(span if isinstance(span, dict) else {}))
     else:
-        yield from _from_protobuf(body)
-
-
-def _from_protobuf(body: bytes) -> Iterator[RawSpan]:
-    message = proto_message(ExportTraceServiceRequest, body)
-    for resource_spans in message.resource_spans:
-        resource = proto_attributes(resource_spans.resource.attributes)
-        for scope_spans in resource_spans.scope_spans:
+        for place, scope_spans in proto_scopes(request, ExportTraceServiceRequest, "spans"):
             for span in scope_spans.spans:
-                yield RawSpan(
-                    resource=resource,
-                    scope_name=scope_spans.scope.name,
-                    scope_version=scope_spans.scope.version,
-                    **_proto_span(span),
-                )
+                yield RawSpan(**place, **_proto_span(span))
 
 
 def _proto_span(span: Span) -> dict[str, Any]:
@@ -114,20 +101,6 @@ def _proto_event(event: Span.Event) -> RawSpanEvent:
         time_unix_ns=event.time_unix_nano,
         attributes=proto_attributes(event.attributes),
     )
-
-
-def _from_json(body: bytes) -> Iterator[RawSpan]:
-    for resource_spans in json_list(document(body), "resourceSpans", "resource_spans"):
-        resource = json_attributes(json_dict(resource_spans, "resource"))
-        for scope_spans in json_list(resource_spans, "scopeSpans", "scope_spans"):
-            scope = json_dict(scope_spans, "scope")
-            for span in json_list(scope_spans, "spans"):
-                yield RawSpan(
-                    resource=resource,
-                    scope_name=json_string(scope, "name"),
-                    scope_version=json_string(scope, "version"),
-                    **_json_span(span if isinstance(span, dict) else {}),
-                )
 
 
 def _json_span(span: dict[str, Any]) -> dict[str, Any]:
