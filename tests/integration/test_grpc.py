@@ -7,9 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -44,11 +43,10 @@ from bridge.receive.intake import Intake
 from bridge.receive.records import count
 from bridge.store.inbox import Inbox
 from bridge.store.inbox_reader import InboxReader
+from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox
 from tests.processes import Bridge, command, until
 from tests.recordings import Body, capture
 
-DEADLINE_S = 5.0
-NOW_MS = 1_790_000_000_000
 MAX_BODY_BYTES = 1_000_000
 PLENTY = 1 << 30
 RECORDED = capture("2.1.330/a-grpc-full")
@@ -62,50 +60,6 @@ with grpc.insecure_channel(address, unlimited, grpc.Compression.Gzip) as channel
     except grpc.RpcError as error:
         print(error.code().name)
 """
-
-
-class FixedClock:
-    def now_ms(self) -> int:
-        return NOW_MS
-
-
-class GatedInbox:
-    """Lets commits through to the real inbox only while its gate is open; counts groups."""
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Event()
-        self.group_sizes: list[int] = []
-
-    def append(self, requests: Sequence[ExportRequest]) -> None:
-        self.entered.set()
-        assert self.gate.wait(DEADLINE_S)
-        self._inbox.append(requests)
-        self.group_sizes.append(len(requests))
-
-    async def until_entered(self) -> None:
-        assert await asyncio.to_thread(self.entered.wait, DEADLINE_S)
-
-
-class CountingIntake:
-    """The real intake, counting what came in."""
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._arrived = asyncio.Condition()
-        self._count = 0
-
-    async def append(self, request: ExportRequest) -> None:
-        async with self._arrived:
-            self._count += 1
-            self._arrived.notify_all()
-        await self._intake.append(request)
-
-    async def until_arrived(self, count: int) -> None:
-        async with asyncio.timeout(DEADLINE_S), self._arrived:
-            await self._arrived.wait_for(lambda: self._count >= count)
 
 
 class BrokenIntake:
@@ -147,25 +101,6 @@ async def a_client(
             yield Exporter(channel, server.port), server
     finally:
         await server.close()
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    with closing(Inbox(tmp_path / "inbox.db")) as inbox:
-        yield inbox
-
-
-@pytest.fixture
-def gated(inbox: Inbox) -> GatedInbox:
-    return GatedInbox(inbox)
-
-
-@pytest.fixture
-async def intake(gated: GatedInbox) -> AsyncIterator[CountingIntake]:
-    intake = Intake(gated)
-    yield CountingIntake(intake)
-    gated.gate.set()
-    await intake.close()
 
 
 @pytest.fixture
