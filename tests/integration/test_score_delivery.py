@@ -446,7 +446,7 @@ async def test_unknown_keys_send_nothing_but_probes_until_they_are_known() -> No
                 await outbox.wait_for_work()
             if langfuse.probes == 3:
                 langfuse.accepts_keys = True
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # no time passes: the loop only gets its turn
 
         await deliver_all(langfuse, outbox, sleep=sleep)
     assert langfuse.probes == 4

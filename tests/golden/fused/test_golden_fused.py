@@ -1,6 +1,5 @@
 """Every capture with spans gives exactly the observations that were reviewed and kept."""
 
-import difflib
 from collections.abc import Iterator
 
 import pytest
@@ -8,21 +7,18 @@ import pytest
 from tests.golden.fused.document import FOLDER, golden_path, golden_text
 from tests.golden.fused.signals import FUSED, assemble_fused
 from tests.golden.fused.trees import TREES
+from tests.golden.kept import differences
 from tests.pipeline import Assembly, Seen, by_trace
 
-MAX_DIFF_LINES = 80
 SHOWN_CHARS = 32
 
 
 @pytest.mark.parametrize("capture", FUSED)
 def test_a_capture_with_spans_gives_the_observations_that_were_reviewed(capture: str) -> None:
-    kept = golden_path(capture).read_text(encoding="utf-8").splitlines()
-    made = golden_text(capture).splitlines()
-
-    diff = list(difflib.unified_diff(kept, made, "kept", "made", lineterm="", n=4))
+    diff = differences(golden_path(capture), golden_text(capture))
 
     assert not diff, "\n".join(
-        [f"{capture} (python -m tests.golden.fused.refresh if right):", *diff[:MAX_DIFF_LINES]]
+        [f"{capture} (python -m tests.golden.fused.refresh if right):", *diff]
     )
 
 

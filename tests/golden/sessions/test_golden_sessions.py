@@ -3,14 +3,11 @@
 Cards and scores in the tables below were checked one by one against sums over the raw files.
 """
 
-import difflib
-
 import pytest
 
+from tests.golden.kept import differences
 from tests.golden.sessions.document import CAPTURES, FOLDER, golden_path, golden_text
 from tests.measurements import Sessions, all_requests, assembled, counted
-
-MAX_DIFF_LINES = 80
 
 CARDS = {
     "1.0.60/g-interactive": """
@@ -128,13 +125,10 @@ def test_a_session_that_ran_under_two_ids_has_a_summary_of_each() -> None:
 
 @pytest.mark.parametrize("capture", CAPTURES)
 def test_a_capture_tells_of_its_sessions_what_was_reviewed(capture: str) -> None:
-    kept = golden_path(capture).read_text(encoding="utf-8").splitlines()
-    told = golden_text(capture).splitlines()
-
-    diff = list(difflib.unified_diff(kept, told, "kept", "made", lineterm="", n=4))
+    diff = differences(golden_path(capture), golden_text(capture))
 
     assert not diff, "\n".join(
-        [f"{capture} (python -m tests.golden.sessions.refresh if right):", *diff[:MAX_DIFF_LINES]]
+        [f"{capture} (python -m tests.golden.sessions.refresh if right):", *diff]
     )
 
 
