@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from aiohttp import encode_basic_auth, web
 from google.protobuf.json_format import ParseDict, ParseError
@@ -1208,7 +1208,35 @@ async def _break_off(request: web.Request, status: int = 200) -> web.StreamRespo
 # ------------------------------------------------------------------------------- smaller doubles
 
 
-class MemoryOutbox:
+Key = TypeVar("Key", int, str)
+Pending = TypeVar("Pending")
+
+
+class Waiting(Generic[Key, Pending]):
+    """What is pending, and waiting for more or for none of it."""
+
+    def __init__(self) -> None:
+        self.pending: dict[Key, Pending] = {}
+        self._changed = asyncio.Condition()
+
+    async def wait_for_work(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self.pending))
+
+    async def wait_until_settled(self, timeout_s: float = 10.0) -> None:
+        """Until nothing is pending; fails after ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: not self.pending)
+        except TimeoutError:
+            raise AssertionError(f"still pending: {sorted(self.pending)}") from None
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class MemoryOutbox(Waiting[int, PendingSpan]):
     """An outbox that keeps the protocol and objects to who does not.
 
     Attributes:
@@ -1218,11 +1246,10 @@ class MemoryOutbox:
     """
 
     def __init__(self, spans: Iterable[PendingSpan] = ()) -> None:
-        self.pending: dict[int, PendingSpan] = {}
+        super().__init__()
         self.delivered_at_ms: dict[int, int] = {}
         self.reasons: dict[int, str] = {}
         self.notes: list[tuple[LangfuseState, str]] = []
-        self._changed = asyncio.Condition()
         self._put(spans)
 
     async def add(self, *spans: PendingSpan) -> None:
@@ -1268,18 +1295,6 @@ class MemoryOutbox:
         self.notes.append((state, reason))
         await self._notify()
 
-    async def wait_for_work(self) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self.pending))
-
-    async def wait_until_settled(self, timeout_s: float = 10.0) -> None:
-        """Until nothing is pending; fails after ``timeout_s``."""
-        try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: not self.pending)
-        except TimeoutError:
-            raise AssertionError(f"still pending: {sorted(self.pending)}") from None
-
     def states(self) -> list[LangfuseState]:
         return [state for state, _ in self.notes]
 
@@ -1292,12 +1307,8 @@ class MemoryOutbox:
         ended = self.delivered_at_ms.keys() | self.reasons.keys()
         assert position not in ended, f"{position} has ended before"
 
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
 
-
-class MemoryScoreOutbox:
+class MemoryScoreOutbox(Waiting[str, PendingScore]):
     """As ``MemoryOutbox``, for scores. Everything in it is due at once.
 
     Attributes:
@@ -1307,10 +1318,9 @@ class MemoryScoreOutbox:
     """
 
     def __init__(self, *scores: PendingScore) -> None:
-        self.pending: dict[str, PendingScore] = {}
+        super().__init__()
         self.delivered: list[tuple[PendingScore, int]] = []
         self.rejected: list[tuple[PendingScore, str]] = []
-        self._changed = asyncio.Condition()
         self._put(scores)
 
     async def add(self, *scores: PendingScore) -> None:
@@ -1342,25 +1352,9 @@ class MemoryScoreOutbox:
         self.rejected.append((pending, reason))
         await self._notify()
 
-    async def wait_for_work(self) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: bool(self.pending))
-
-    async def wait_until_settled(self, timeout_s: float = 10.0) -> None:
-        """Until nothing is pending; fails after ``timeout_s``."""
-        try:
-            async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: not self.pending)
-        except TimeoutError:
-            raise AssertionError(f"still pending: {list(self.pending)}") from None
-
     def _end(self, pending: PendingScore) -> None:
         assert self.pending.get(pending.score.id) == pending, f"{pending} was not pending"
         del self.pending[pending.score.id]
-
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
 
 
 class FakeClock:

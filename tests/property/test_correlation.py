@@ -7,10 +7,11 @@ be sent: span for span, byte for byte. The examples are the same in every run.
 import random
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.requests import Encoding, ExportRequest
@@ -31,6 +32,7 @@ from tests.pipeline import (
     pipeline,
     result,
 )
+from tests.property.examples import few, randoms
 
 SAMPLES = [
     "1.0.60/g-interactive",
@@ -52,32 +54,20 @@ SAMPLES = [
 START_MS = 1_795_400_000_000
 """When requests arrive here: later than every record was made."""
 
-few = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-randoms = st.integers(min_value=0, max_value=2**32 - 1).map(random.Random)
+some = few(25)
 samples = st.sampled_from(SAMPLES)
 
-_AT_ONCE: dict[str, Assembly] = {}
-_AS_IT_CAME: dict[str, Assembly] = {}
 
-
+@cache
 def at_once(capture: str) -> Assembly:
     """What comes of a capture that arrives whole, in one request."""
-    if capture not in _AT_ONCE:
-        _AT_ONCE[capture] = assemble([batch(capture_records(capture), START_MS)])
-    return _AT_ONCE[capture]
+    return assemble([batch(capture_records(capture), START_MS)])
 
 
+@cache
 def as_it_came(capture: str) -> Assembly:
     """What comes of a capture in its own requests at their own times."""
-    if capture not in _AS_IT_CAME:
-        _AS_IT_CAME[capture] = assemble_capture(capture)
-    return _AS_IT_CAME[capture]
+    return assemble_capture(capture)
 
 
 @pytest.mark.parametrize("capture", ALL_CAPTURES)
@@ -96,7 +86,7 @@ def test_a_backlog_is_assembled_as_it_would_have_been_without_one(capture: str) 
         assert _different(result(made), as_it_came(capture)) == []
 
 
-@few
+@some
 @given(samples, randoms)
 def test_any_batches_in_any_encoding_give_the_same(capture: str, rng: random.Random) -> None:
     made = assemble(_batches(capture_records(capture), rng))
@@ -104,7 +94,7 @@ def test_any_batches_in_any_encoding_give_the_same(capture: str, rng: random.Ran
     assert _different(made, at_once(capture)) == []
 
 
-@few
+@some
 @given(samples, randoms)
 def test_any_order_within_the_settle_time_gives_the_same(capture: str, rng: random.Random) -> None:
     records = capture_records(capture)
@@ -115,7 +105,7 @@ def test_any_order_within_the_settle_time_gives_the_same(capture: str, rng: rand
     assert _different(made, at_once(capture)) == []
 
 
-@few
+@some
 @given(samples, randoms)
 def test_repeated_requests_change_nothing_and_are_counted(capture: str, rng: random.Random) -> None:
     """A client repeats a request whose answer it did not see, byte for byte or in a new batch."""
@@ -130,7 +120,7 @@ def test_repeated_requests_change_nothing_and_are_counted(capture: str, rng: ran
     _assert_repeats_are_counted(made, at_once(capture))
 
 
-@few
+@some
 @given(samples.filter(lambda capture: capture > "2.1.2"), randoms)
 def test_repeated_records_change_nothing_and_are_counted(capture: str, rng: random.Random) -> None:
     """Records with a sequence number are known wherever they come again, even in one request."""
@@ -144,7 +134,7 @@ def test_repeated_records_change_nothing_and_are_counted(capture: str, rng: rand
     _assert_repeats_are_counted(made, at_once(capture))
 
 
-@few
+@some
 @given(
     st.sets(samples, min_size=2, max_size=4).filter(
         lambda chosen: sum("f-resume" in c or "i-compact" in c for c in chosen) <= 1
@@ -165,7 +155,7 @@ def test_sessions_in_one_batch_do_not_touch_each_other(
     assert _different_bytes(made.sent, together) == []
 
 
-@few
+@some
 @given(samples, randoms)
 def test_requests_that_overtake_each_other_by_moments_change_nothing(
     capture: str, rng: random.Random
@@ -189,7 +179,7 @@ def test_requests_that_overtake_each_other_by_moments_change_nothing(
         assert _different(result(made), at_once(capture)) == []
 
 
-@few
+@some
 @given(samples, randoms)
 def test_a_restart_between_any_two_steps_changes_nothing(capture: str, rng: random.Random) -> None:
     requests = capture_requests(capture)
@@ -213,7 +203,7 @@ def test_a_restart_between_any_two_steps_changes_nothing(capture: str, rng: rand
         assert made.outcomes() == as_it_came(capture).outcomes
 
 
-@few
+@some
 @given(samples, randoms)
 def test_everything_again_after_the_end_adds_nothing(capture: str, rng: random.Random) -> None:
     requests = capture_requests(capture)
@@ -236,7 +226,7 @@ def test_everything_again_after_the_end_adds_nothing(capture: str, rng: random.R
     assert second.outcomes == {name: count for name, count in expected.items() if count}
 
 
-@few
+@some
 @given(samples, randoms)
 def test_what_the_client_sends_late_is_neither_lost_nor_sent_twice(
     capture: str, rng: random.Random

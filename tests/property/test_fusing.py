@@ -7,7 +7,7 @@ and compares all that would be sent, byte for byte. The examples are the same in
 import random
 from functools import cache
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.model.requests import ExportRequest, Signal
@@ -33,6 +33,7 @@ from tests.pipeline import (
     pipeline,
     result,
 )
+from tests.property.examples import few, randoms
 
 SAMPLES = [
     "2.0.76/b-tools-full",
@@ -55,14 +56,7 @@ OWN_TRACES = ("2.0.76", "2.1.45")
 """Clients all or some of whose requests are a trace of their own each: which of these traces a
 turn names is not compared."""
 
-few = settings(
-    derandomize=True,
-    deadline=None,
-    max_examples=60,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-randoms = st.integers(min_value=0, max_value=2**32 - 1).map(random.Random)
+some = few(60)
 samples = st.sampled_from(SAMPLES)
 
 
@@ -79,7 +73,7 @@ def as_it_came(capture: str) -> Assembly:
     return assemble(requests_of(capture))
 
 
-@few
+@some
 @given(samples, randoms)
 def test_any_order_and_any_batches_within_the_settle_time_give_the_same(
     capture: str, rng: random.Random
@@ -89,7 +83,7 @@ def test_any_order_and_any_batches_within_the_settle_time_give_the_same(
     _assert_same(made, at_once(capture))
 
 
-@few
+@some
 @given(samples, randoms)
 def test_one_signal_after_the_other_within_the_settle_time_gives_the_same(
     capture: str, rng: random.Random
@@ -104,7 +98,7 @@ def test_one_signal_after_the_other_within_the_settle_time_gives_the_same(
     _assert_same(made, at_once(capture))
 
 
-@few
+@some
 @given(samples, randoms)
 def test_repeated_spans_change_nothing_and_are_counted(capture: str, rng: random.Random) -> None:
     """Whole requests come again, and single spans in another batch."""
@@ -122,7 +116,7 @@ def test_repeated_spans_change_nothing_and_are_counted(capture: str, rng: random
     assert made.accepted == sum(made.outcomes.values())
 
 
-@few
+@some
 @given(samples, randoms)
 def test_a_restart_between_any_two_steps_changes_nothing(capture: str, rng: random.Random) -> None:
     requests = requests_of(capture)
@@ -143,7 +137,7 @@ def test_a_restart_between_any_two_steps_changes_nothing(capture: str, rng: rand
     assert whole.outcomes == as_it_came(capture).outcomes
 
 
-@few
+@some
 @given(samples, randoms)
 def test_each_record_and_span_is_held_or_has_ended_at_any_moment(
     capture: str, rng: random.Random

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from bridge.correlate.series import KEPT_WINDOWS, SeriesTotal, fold
 from bridge.model.measures import MetricPoint, Temporality
+from tests.property.examples import randoms
 
 MAX_WINDOWS_LATE = 20
 """A client gives a window up after ten seconds; even at one window a second that is fewer."""
 
 same_examples = settings(derandomize=True, deadline=None, max_examples=200)
 
-randoms = st.integers(min_value=0, max_value=2**32 - 1).map(random.Random)
 values = st.integers(min_value=0, max_value=10**18)
 moments = st.integers(min_value=0, max_value=500)
 
