@@ -11,7 +11,7 @@ MODULES = sorted((ROOT / "bridge").rglob("*.py"))
 MAX_LINES = 400
 
 STAGES = {"receive", "store", "decode", "correlate", "langfuse", "terminal"}
-SHARED = {"model", "config", "errors", "clock", "telemetry"}
+SHARED = {"model", "config", "errors", "clock", "telemetry", "protowire"}
 ALLOWED = {
     "__main__": {"cli"},
     "cli": {"app", *STAGES, *SHARED},
@@ -22,6 +22,7 @@ ALLOWED = {
     "model": set[str](),
     "errors": set[str](),
     "clock": set[str](),
+    "protowire": set[str](),
     "__init__": set[str](),
 }
 """Room of ``bridge`` → the rooms it may import besides itself. ``bridge`` itself holds the version,

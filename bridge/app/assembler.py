@@ -16,11 +16,12 @@ from bridge.correlate.correlator import Changes, Correlator, SavedTurn
 from bridge.decode.content import ContentPolicy
 from bridge.decode.records import Decoder, Foreign, Unreadable
 from bridge.errors import UndecodableError
-from bridge.langfuse import ids, wire
+from bridge.langfuse import ids
 from bridge.langfuse.forward import forwarded
 from bridge.langfuse.mapping import Mapper
 from bridge.langfuse.session_scores import prompt_score, session_scores
 from bridge.langfuse.trace import TraceSettings
+from bridge.langfuse.wire import SpanEncoder
 from bridge.model.events import Record
 from bridge.model.foreign import ForeignSpan, Forwarded
 from bridge.model.measures import Measurement
@@ -60,6 +61,7 @@ class Assembler:
         )
         self._settings = trace_settings(config)
         self._mapper = Mapper(self._settings)
+        self._encoder = SpanEncoder()
         self._keeps_content = ContentPolicy(config.content) is ContentPolicy.FULL
         self._decoder = Decoder(
             policy=ContentPolicy(config.content),
@@ -194,7 +196,7 @@ class Assembler:
         observation = self._mapper.observation(settled)
         return Finished(
             observation=observation,
-            span=wire.encode_span(observation),
+            span=self._encoder.encode(observation),
             observed=settled.observed,
             folded=settled.folded,
         )

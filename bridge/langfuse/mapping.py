@@ -6,7 +6,7 @@ request has zero usage and zero cost; a root has both an input and an output, be
 page lists only what has both; names are of low cardinality and never hold a prompt's text.
 """
 
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -51,22 +51,34 @@ from bridge.model.parts import (
 )
 from bridge.model.sessions import Counter, Summary
 
+KEPT_PLACES: Final = 512
+
 
 class Mapper:
     """Maps parts with the settings that tags and grouping depend on."""
 
     def __init__(self, settings: TraceSettings) -> None:
         self._settings = settings
+        self._places: dict[str, tuple[TurnFacts, _Place]] = {}
 
     def observation(self, settled: Settled) -> Observation:
         """The one observation that a settled part becomes."""
-        turn = settled.turn
+        return self._place(settled.turn).observation(settled.part, settled.turn)
+
+    def _place(self, turn: TurnFacts) -> "_Place":
+        """Derived once for as long as a turn's facts are the same; parts of one come together."""
+        known = self._places.get(turn.key)
+        if known is not None and (known[0] is turn or known[0] == turn):
+            return known[1]
+        if len(self._places) >= KEPT_PLACES:
+            self._places.clear()
         place = _Place(
             trace_id=trace_id_of(turn, self._settings),
             own_id=ids.trace_id(turn.key),
             trace=trace_facts(turn, self._settings),
         )
-        return place.observation(settled.part, turn)
+        self._places[turn.key] = (turn, place)
+        return place
 
 
 class _Place:

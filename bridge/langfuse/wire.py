@@ -7,22 +7,17 @@ such as ``model`` or ``input``. The scope's name starts with ``langfuse-sdk`` be
 name Langfuse copies all attributes into the metadata that people read.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import groupby
+from typing import Final, NamedTuple
 
 import msgspec
 import orjson
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import (
-    AnyValue,
-    ArrayValue,
-    InstrumentationScope,
-    KeyValue,
-)
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from bridge import __version__
 from bridge.model.delivery import PendingSpan
@@ -35,54 +30,111 @@ from bridge.model.observations import (
     Scalar,
     TraceFacts,
 )
+from bridge.protowire import AttributeWriter, fixed64, present, sized
 
 SCOPE_NAME = "langfuse-sdk/langfuse-bridge"
 NS_PER_MS = 1_000_000
+KEPT_TRACES: Final = 512
+
+_ATTRIBUTES: Final = b"\x4a"
+_INTERNAL: Final = b"\x30\x01"
+"""``kind``: SPAN_KIND_INTERNAL."""
+_FAILED: Final = b"\x18\x02"
+"""``code`` of a status: STATUS_CODE_ERROR."""
 
 _OBSERVATION = "langfuse.observation."
 _METADATA = "langfuse.observation.metadata."
 _TRACE_METADATA = "langfuse.trace.metadata."
 
 
+class _Envelope(NamedTuple):
+    """Fields that stand before the spans of one resource and scope."""
+
+    resource: bytes
+    scope: bytes
+
+
+class SpanEncoder:
+    """Observations → OTLP ``Span`` messages.
+
+    What all spans of a trace repeat, half of each, is written once for as long as the trace's facts
+    are the same object.
+    """
+
+    def __init__(self) -> None:
+        self._attributes = AttributeWriter(_ATTRIBUTES)
+        self._traces: dict[int, tuple[TraceFacts, bytes]] = {}
+
+    def encode(self, observation: Observation) -> bytes:
+        """One span: the bytes that ``Span`` of opentelemetry-proto would give."""
+        failed = observation.level is Level.ERROR
+        status = observation.status_message or "" if failed else ""
+        return b"".join(
+            (
+                sized(b"\x0a", bytes.fromhex(observation.trace_id)),
+                sized(b"\x12", bytes.fromhex(observation.id)),
+                present(b"\x22", bytes.fromhex(observation.parent_id or "")),
+                present(b"\x2a", observation.name.encode()),
+                _INTERNAL,
+                fixed64(b"\x39", observation.start_ms * NS_PER_MS),
+                fixed64(b"\x41", observation.end_ms * NS_PER_MS),
+                self._attributes.write(_attributes(observation)),
+                self._trace(observation.trace),
+                sized(b"\x7a", present(b"\x12", status.encode()) + (_FAILED if failed else b"")),
+            )
+        )
+
+    def _trace(self, trace: TraceFacts) -> bytes:
+        known = self._traces.get(id(trace))
+        if known is not None and known[0] is trace:
+            return known[1]
+        if len(self._traces) >= KEPT_TRACES:
+            self._traces.clear()
+        written = self._attributes.write(_trace_attributes(trace))
+        self._traces[id(trace)] = (trace, written)
+        return written
+
+
 def encode_span(observation: Observation) -> bytes:
-    """One OTLP ``Span`` message."""
-    failed = observation.level is Level.ERROR
-    code = Status.STATUS_CODE_ERROR if failed else Status.STATUS_CODE_UNSET
-    span = Span(
-        trace_id=bytes.fromhex(observation.trace_id),
-        span_id=bytes.fromhex(observation.id),
-        parent_span_id=bytes.fromhex(observation.parent_id or ""),
-        name=observation.name,
-        kind=Span.SPAN_KIND_INTERNAL,
-        start_time_unix_nano=observation.start_ms * NS_PER_MS,
-        end_time_unix_nano=observation.end_ms * NS_PER_MS,
-        attributes=[_key_value(k, v) for k, v in _attributes(observation) if v is not None],
-        status=Status(code=code, message=observation.status_message or "" if failed else ""),
-    )
-    return span.SerializeToString(deterministic=True)
+    """One OTLP ``Span`` message, for those who write few."""
+    return SpanEncoder().encode(observation)
 
 
 def encode_export(batch: Sequence[PendingSpan]) -> bytes:
     """An ``ExportTraceServiceRequest`` of already encoded spans, in their order."""
-    request = ExportTraceServiceRequest()
-    for envelope, spans in groupby(batch, _envelope):
-        resource_spans = ResourceSpans.FromString(envelope)
-        resource_spans.scope_spans[0].spans.extend(Span.FromString(each.span) for each in spans)
-        request.resource_spans.append(resource_spans)
-    return request.SerializeToString(deterministic=True)
+    return b"".join(
+        sized(b"\x0a", _resource_spans(envelope, [sized(b"\x12", each.span) for each in spans]))
+        for envelope, spans in groupby(batch, _envelope)
+    )
 
 
-def _envelope(pending: PendingSpan) -> bytes:
+def _resource_spans(envelope: _Envelope, spans: Sequence[bytes]) -> bytes:
+    return envelope.resource + sized(b"\x12", b"".join((envelope.scope, *spans)))
+
+
+def _envelope(pending: PendingSpan) -> _Envelope:
     """Resource and scope that a span is sent under: another program's own, or the client's."""
     if pending.envelope is not None:
-        return pending.envelope
-    told = {"service.name": pending.service_name, "service.version": pending.service_version}
-    resource = [_key_value(key, value) for key, value in told.items() if value]
-    scope = InstrumentationScope(name=SCOPE_NAME, version=__version__)
-    message = ResourceSpans(
-        resource=Resource(attributes=resource), scope_spans=[ScopeSpans(scope=scope)]
+        return _foreign_envelope(pending.envelope)
+    return _client_envelope(pending.service_name, pending.service_version)
+
+
+@functools.lru_cache(maxsize=64)
+def _foreign_envelope(envelope: bytes) -> _Envelope:
+    message = ResourceSpans.FromString(envelope)
+    return _Envelope(
+        resource=sized(b"\x0a", message.resource.SerializeToString(deterministic=True)),
+        scope=sized(b"\x0a", message.scope_spans[0].scope.SerializeToString(deterministic=True)),
     )
-    return message.SerializeToString(deterministic=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _client_envelope(service_name: str, service_version: str | None) -> _Envelope:
+    told = (("service.name", service_name or None), ("service.version", service_version or None))
+    scope = present(b"\x0a", SCOPE_NAME.encode()) + present(b"\x12", __version__.encode())
+    return _Envelope(
+        resource=sized(b"\x0a", AttributeWriter(b"\x0a").write(told)), scope=sized(b"\x0a", scope)
+    )
 
 
 def decode_span(span: bytes, service_name: str, service_version: str | None) -> Observation:
@@ -128,7 +180,6 @@ def _attributes(observation: Observation) -> Iterable[tuple[str, MetadataValue |
     yield f"{_OBSERVATION}completion_start_time", _iso(observation.completion_start_ms)
     yield "langfuse.internal.is_app_root", observation.is_app_root or None
     yield from ((_METADATA + key, value) for key, value in observation.metadata.items())
-    yield from _trace_attributes(observation.trace)
 
 
 def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, MetadataValue | None]]:
@@ -203,22 +254,6 @@ def _text(attributes: dict[str, MetadataValue], name: str) -> str | None:
 
 def _below(prefix: str, attributes: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
     return {k[len(prefix) :]: v for k, v in attributes.items() if k.startswith(prefix)}
-
-
-def _key_value(key: str, value: MetadataValue) -> KeyValue:
-    return KeyValue(key=key, value=_any_value(value))
-
-
-def _any_value(value: MetadataValue) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    if isinstance(value, int):
-        return AnyValue(int_value=value)
-    if isinstance(value, float):
-        return AnyValue(double_value=value)
-    if isinstance(value, str):
-        return AnyValue(string_value=value)
-    return AnyValue(array_value=ArrayValue(values=[_any_value(item) for item in value]))
 
 
 def _plain(value: AnyValue) -> MetadataValue:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langfuse._client.attributes import LangfuseOtelSpanAttributes
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bridge.langfuse import wire
 from bridge.model.delivery import PendingSpan
@@ -73,6 +74,14 @@ def test_what_is_encoded_is_decoded_again(observation: Observation) -> None:
     span = wire.encode_span(observation)
 
     assert wire.decode_span(span, "claude-code", "2.1.330") == observation
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(observations)
+def test_a_span_is_written_as_the_official_class_writes_it(observation: Observation) -> None:
+    span = wire.encode_span(observation)
+
+    assert Span.FromString(span).SerializeToString(deterministic=True) == span
 
 
 def test_the_same_observation_is_the_same_bytes() -> None:

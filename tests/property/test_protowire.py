@@ -1,0 +1,107 @@
+"""What is written by hand is, byte for byte, what the official classes write."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from bridge.langfuse import wire
+from bridge.model.delivery import PendingSpan
+from bridge.protowire import Attribute, AttributeWriter, fixed64, present, sized, varint
+from tests.property.examples import few
+
+texts = st.one_of(st.text(max_size=20), st.integers(100, 20_000).map(lambda size: "ü" * size))
+scalars = st.one_of(texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats())
+pairs = st.lists(
+    st.tuples(texts, st.one_of(st.none(), scalars, st.lists(scalars, max_size=4))), max_size=6
+)
+
+
+def official(value: Attribute) -> AnyValue:
+    match value:
+        case bool():
+            return AnyValue(bool_value=value)
+        case int():
+            return AnyValue(int_value=value)
+        case float():
+            return AnyValue(double_value=value)
+        case str():
+            return AnyValue(string_value=value)
+        case _:
+            return AnyValue(array_value=ArrayValue(values=map(official, value)))
+
+
+@few(300)
+@given(pairs)
+def test_attributes_are_those_of_the_official_classes(
+    attributes: list[tuple[str, Attribute | None]],
+) -> None:
+    expected = Resource(
+        attributes=[
+            KeyValue(key=key, value=official(value))
+            for key, value in attributes
+            if value is not None
+        ]
+    )
+
+    assert AttributeWriter(b"\x0a").write(attributes) == expected.SerializeToString()
+
+
+@few(300)
+@given(
+    st.binary(max_size=300),
+    st.binary(max_size=300),
+    texts,
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**64 - 1),
+)
+def test_fields_are_those_of_the_official_classes(
+    trace_id: bytes, parent_id: bytes, name: str, start_ns: int, dropped: int
+) -> None:
+    dropped %= 2**32
+    expected = Span(
+        trace_id=trace_id,
+        parent_span_id=parent_id,
+        name=name,
+        start_time_unix_nano=start_ns,
+        dropped_attributes_count=dropped,
+        status=Status(),
+    )
+
+    written = (
+        present(b"\x0a", trace_id)
+        + present(b"\x22", parent_id)
+        + present(b"\x2a", name.encode())
+        + fixed64(b"\x39", start_ns)
+        + (b"\x50" + varint(dropped) if dropped else b"")
+        + sized(b"\x7a", b"")
+    )
+
+    assert written == expected.SerializeToString()
+
+
+spans = st.builds(
+    PendingSpan,
+    position=st.just(1),
+    span=texts.map(lambda name: Span(name=name, trace_id=b"t" * 16).SerializeToString()),
+    service_name=st.sampled_from(["claude-code", "other", ""]),
+    service_version=st.sampled_from([None, "2.1.330", ""]),
+)
+
+
+@few(100)
+@given(st.lists(spans, max_size=8))
+def test_an_export_is_one_the_official_classes_read(batch: list[PendingSpan]) -> None:
+    export = wire.encode_export(batch)
+
+    message = ExportTraceServiceRequest.FromString(export)
+    found = [
+        span
+        for of_resource in message.resource_spans
+        for of_scope in of_resource.scope_spans
+        for span in of_scope.spans
+    ]
+    assert message.SerializeToString(deterministic=True) == export
+    assert [span.SerializeToString() for span in found] == [each.span for each in batch]
