@@ -11,8 +11,11 @@ their numbers, nothing for defaults. Strings that are no Unicode raise UnicodeEn
 """
 
 import struct
-from collections.abc import Iterable
-from typing import Final
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 Scalar = str | int | float | bool
 Attribute = Scalar | list[Scalar]
@@ -23,20 +26,25 @@ _SHORT: Final = 126
 _SHORT_STRING: Final = tuple(bytes((size + 2, 0x0A, size)) for size in range(_SHORT))
 """What stands before a short string in a KeyValue: the AnyValue's length, ``string_value``, its
 length."""
+_KEY, _VALUE, _TEXT = 0x0A, 0x12, 0x0A
+"""Tags of a KeyValue's two fields, and of an AnyValue's ``string_value``."""
+_MORE: Final = 0x80
+"""The bit of a varint's byte that says that another follows."""
 _TRUE, _FALSE = b"\x02\x10\x01", b"\x02\x10\x00"
 _DOUBLE: Final = struct.Struct("<d").pack
 _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 4_096
+MAX_REMEMBERED_BYTES: Final = 160
 
 
 def varint(number: int) -> bytes:
     """A number from 0 to 2^64 - 1, seven bits to a byte, the lowest first."""
-    if number < 0x80:  # noqa: PLR2004 - one byte holds seven bits
+    if number < _MORE:
         return _BYTE[number]
     found = bytearray()
-    while number >= 0x80:  # noqa: PLR2004
-        found.append(number & 0x7F | 0x80)
+    while number >= _MORE:
+        found.append(number & 0x7F | _MORE)
         number >>= 7
     found.append(number)
     return bytes(found)
@@ -74,7 +82,7 @@ class AttributeWriter:
             head = keys.get(key) or self._head(key)
             body = _value(value)
             size = len(head) + len(body)
-            fields += (tag, _BYTE[size] if size < 0x80 else varint(size), head, body)  # noqa: PLR2004
+            fields += (tag, _BYTE[size] if size < _MORE else varint(size), head, body)
         return b"".join(fields)
 
     def _head(self, key: str) -> bytes:
@@ -103,3 +111,113 @@ def _value(value: Attribute) -> bytes:
 
 def _behind_size(body: bytes) -> bytes:
     return varint(len(body)) + body
+
+
+# Reading. The shadow schema has OTLP's field numbers, but its attributes, bodies, resources and
+# scopes are fields of bytes: the parser copies them and builds no objects. Most attributes of most
+# records are ones that came before (who, where, which tool), so their bytes are looked up.
+
+
+class AttributeReader:
+    """Reads ``KeyValue`` messages, and remembers those that come again and again.
+
+    Two generations of a fixed size: what was not asked for while one of them filled is forgotten.
+    Values are those of ``decode``: str, bool, int, float, bytes, list, dict or None.
+    """
+
+    def __init__(self, parse: Callable[[bytes], tuple[str, object]], *, kept: int = 8_192) -> None:
+        self._parse = parse
+        self._kept = kept
+        self._young: dict[bytes, tuple[str, object]] = {}
+        self._old: dict[bytes, tuple[str, object]] = {}
+
+    def read(self, fields: Iterable[bytes]) -> dict[str, object]:
+        """The attributes, of two with the same key the later one."""
+        known = self._young.get
+        return dict([known(field) or self._pair(field) for field in fields])
+
+    def _pair(self, field: bytes) -> tuple[str, object]:
+        pair = self._old.get(field) or _short_string(field) or self._parse(field)
+        if len(field) <= MAX_REMEMBERED_BYTES and not isinstance(pair[1], list | dict):
+            self._remember(field, pair)
+        return pair
+
+    def _remember(self, field: bytes, pair: tuple[str, object]) -> None:
+        if len(self._young) >= self._kept:
+            self._old, self._young = self._young, {}
+        self._young[field] = pair
+
+
+def _short_string(field: bytes) -> tuple[str, str] | None:
+    """A KeyValue whose value is a string, all its lengths one byte; None for any other.
+
+    ::
+
+        0A key_size key  12 value_size  0A text_size text
+    """
+    try:
+        end = field[1] + 2
+        left = len(field) - end - 2
+        if (
+            field[0] == _KEY
+            and field[end : end + 3] == bytes((_VALUE, left, _TEXT))
+            and max(field[1], left) < _MORE
+            and field[end + 3] == left - 2
+        ):
+            return sys.intern(field[2:end].decode()), field[end + 4 :].decode()
+    except (IndexError, ValueError):
+        pass
+    return None
+
+
+Field = tuple[int, str]
+"""Number and type: ``bytes``, ``string``, ``fixed64``, or the name of a message, repeated; a type
+with ``*`` behind it is repeated too."""
+
+_LOGS: Final[Mapping[str, Mapping[str, Field]]] = {
+    "LogsRequest": {"resource_logs": (1, "ResourceLogs")},
+    "ResourceLogs": {"resource": (1, "bytes"), "scope_logs": (2, "ScopeLogs")},
+    "ScopeLogs": {"scope": (1, "bytes"), "log_records": (2, "LogRecord")},
+    "LogRecord": {
+        "time_unix_nano": (1, "fixed64"),
+        "body": (5, "bytes"),
+        "attributes": (6, "bytes*"),
+        "trace_id": (9, "bytes"),
+        "span_id": (10, "bytes"),
+        "observed_time_unix_nano": (11, "fixed64"),
+        "event_name": (12, "string"),
+    },
+    "Resource": {"attributes": (1, "bytes*")},
+}
+
+
+def _shadows(schema: Mapping[str, Mapping[str, Field]]) -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="shadow.proto", package="shadow")
+    for name, fields in schema.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            is_message = kind in schema
+            plain = kind.rstrip("*")
+            message.field.add(
+                name=field,
+                number=number,
+                label=3 if is_message or plain != kind else 1,
+                type=11 if is_message else _TYPES[plain],
+                type_name=f".shadow.{kind}" if is_message else None,
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"shadow.{name}"))
+        for name in schema
+    }
+
+
+_TYPES: Final = {"fixed64": 6, "string": 9, "bytes": 12}
+"""Numbers of google.protobuf.FieldDescriptorProto.Type."""
+
+_CLASSES: Final = _shadows(_LOGS)
+LogsRequest: Final = _CLASSES["LogsRequest"]
+"""``ExportLogsServiceRequest`` whose resources, scopes, bodies and attributes are bytes."""
+LogRecord: Final = _CLASSES["LogRecord"]
+Resource: Final = _CLASSES["Resource"]

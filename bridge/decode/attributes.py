@@ -4,6 +4,7 @@ Up to Claude Code 2.1.110 every number of an event is a string, later ones mix s
 doubles; a value that cannot be read is treated as absent, never as an error.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -24,6 +25,9 @@ MAX_COUNT = 2**53 - 1
 NO_COST_USD = Decimal(10**12)
 MAX_USD = Decimal("999999.999999")
 """Langfuse keeps no larger cost either."""
+
+_EXACT_DIGITS = 16
+"""Numbers of fewer digits are below ``MAX_COUNT``."""
 
 _TWELVE_DECIMALS = Decimal(1).scaleb(-12)
 
@@ -46,6 +50,8 @@ def boolean(value: Value) -> bool | None:
 
 def count(value: Value) -> int | None:
     """A whole number from 0 to 2^53 - 1, from an int, a double or a string."""
+    if isinstance(value, str) and len(value) < _EXACT_DIGITS and value.isdecimal():
+        return int(value)
     number = _decimal(value)
     if number is None or number < 0:
         return None
@@ -96,10 +102,24 @@ def first(attributes: Attributes, *names: str) -> object:
     return next((attributes[name] for name in names if attributes.get(name) is not None), None)
 
 
-def shown_without(attributes: Attributes, hidden: frozenset[str]) -> dict[str, MetadataValue]:
-    """All attributes as metadata, but for the hidden ones."""
-    values = {key: shown(value) for key, value in attributes.items() if key not in hidden}
-    return {key: value for key, value in values.items() if value is not None}
+def shown_without(
+    attributes: Attributes, hidden: frozenset[str], own: frozenset[str] = frozenset()
+) -> dict[str, MetadataValue]:
+    """All attributes as metadata, but for the hidden ones and those with a field of their own."""
+    hidden = union(hidden, own)
+    found: dict[str, MetadataValue] = {}
+    for key, value in attributes.items():
+        if key not in hidden:
+            seen = value if isinstance(value, str) else shown(value)
+            if seen is not None:
+                found[key] = seen
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def union(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Both sets in one. Few are asked for, and by every record."""
+    return one | other
 
 
 def _decimal(value: Value) -> Decimal | None:

@@ -3,24 +3,32 @@
 Leaves to ``claude_code`` what the records mean.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
 
 from bridge.decode.attributes import Value
-from bridge.decode.envelope import json_scopes, proto_scopes
+from bridge.decode.envelope import inflated, json_scopes
 from bridge.decode.values import (
     json_attributes,
     json_dict,
     json_integer,
     json_list,
     json_string,
-    proto_attributes,
+    proto_pair,
 )
+from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, ExportRequest
+from bridge.protowire import AttributeReader, LogsRequest, Resource
+
+KEPT = 1_024
+"""Resources and scopes remembered: one for each client version and installation."""
+
+_attributes = AttributeReader(proto_pair)
 
 
 class RawLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,20 +62,57 @@ def raw_logs(request: ExportRequest) -> Iterator[RawLog]:
             for record in json_list(scope_logs, "logRecords", "log_records"):
                 yield RawLog(**place, **_json_record(record if isinstance(record, dict) else {}))
     else:
-        for place, scope_logs in proto_scopes(request, ExportLogsServiceRequest, "logs"):
-            for record in scope_logs.log_records:
-                yield RawLog(**place, **_proto_record(record))
+        yield from _proto_logs(request)
 
 
-def _proto_record(record: LogRecord) -> dict[str, Any]:
-    return {
-        "time_unix_ns": record.time_unix_nano or record.observed_time_unix_nano,
-        "event_name": record.event_name,
-        "body": record.body.string_value or None,
-        "attributes": proto_attributes(record.attributes),
-        "trace_id": record.trace_id.hex() or None,
-        "span_id": record.span_id.hex() or None,
-    }
+def _proto_logs(request: ExportRequest) -> Iterator[RawLog]:
+    try:
+        message = LogsRequest.FromString(inflated(request))
+        for of_resource in message.resource_logs:
+            resource = _resource(of_resource.resource)
+            for of_scope in of_resource.scope_logs:
+                name, version = _scope(of_scope.scope)
+                for record in of_scope.log_records:
+                    yield _proto_record(resource, name, version, record)
+    except DecodeError as error:
+        raise UndecodableError(f"the body is not protobuf: {error}") from error
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _resource(resource: bytes) -> dict[str, Value]:
+    """The attributes of a Resource message; one dict for all requests of an installation."""
+    return _attributes.read(Resource.FromString(resource).attributes)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _scope(scope: bytes) -> tuple[str, str]:
+    message = InstrumentationScope.FromString(scope)
+    return message.name, message.version
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _body(body: bytes) -> str | None:
+    return AnyValue.FromString(body).string_value or None
+
+
+def _proto_record(
+    resource: dict[str, Value],
+    scope_name: str,
+    scope_version: str,
+    record: Any,  # noqa: ANN401 - its class is made at run time
+) -> RawLog:
+    body = record.body
+    return RawLog(
+        resource=resource,
+        scope_name=scope_name,
+        scope_version=scope_version,
+        time_unix_ns=record.time_unix_nano or record.observed_time_unix_nano,
+        event_name=record.event_name,
+        body=_body(body) if body else None,
+        attributes=_attributes.read(record.attributes),
+        trace_id=record.trace_id.hex() or None,
+        span_id=record.span_id.hex() or None,
+    )
 
 
 def _json_record(record: dict[str, Any]) -> dict[str, Any]:

@@ -5,41 +5,26 @@ of its request.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import repeat
 
 import msgspec
 
 from bridge.decode import claude_code, content
-from bridge.decode.attributes import Value, text
+from bridge.decode.attributes import union
 from bridge.decode.content import ContentPolicy
 from bridge.decode.foreign import foreign_spans
+from bridge.decode.origins import IDENTITY, Origins
 from bridge.decode.otlp import RawLog, raw_logs
 from bridge.decode.otlp_metrics import RawPoint, raw_points
 from bridge.decode.otlp_spans import RawSpan, raw_spans
-from bridge.model.events import Origin, Record
+from bridge.model.events import Record
 from bridge.model.foreign import ForeignSpan
 from bridge.model.measures import Measurement
 from bridge.model.requests import ExportRequest, Signal
 
 NS_PER_MS = 1_000_000
 YEAR_9999_MS = 253_370_764_800_000
-
-_IDENTITY = frozenset(
-    {
-        "member", "user.id", "user.email", "user.account_uuid", "user.account_id", "user.groups",
-        "organization.id", "terminal.type", "app.version", "app.entrypoint", "identity.source",
-        "deployment.environment", "deployment.environment.name", "anthropic.provider",
-        "anthropic.custom_base_url", "anthropic.plan", "anthropic.seat_type",
-        "vcs.repository.url.full", "vcs.owner.name", "vcs.repository.name", "vcs.provider.name",
-        "workflow.name", "workflow.run_id",
-    }
-)  # fmt: skip
-"""Record attributes that are the same for a whole turn."""
-
-_NOT_IDENTITY = ("host.", "os.", "service.", "process.", "telemetry.", "wsl.", "event.")
-_NEVER_FROM_RESOURCE = frozenset({"session.id", "prompt.id", "agent_id", "parent_agent_id"})
-"""OTEL_RESOURCE_ATTRIBUTES is the user's: it must not move a record into another session."""
 
 
 class Foreign(msgspec.Struct, frozen=True):
@@ -72,7 +57,8 @@ class Decoder:
     ) -> None:
         self._policy = policy
         self._keeps_foreign = keeps_foreign
-        self._identity = _IDENTITY | tag_attributes
+        self._identity = IDENTITY | tag_attributes
+        self._origins = Origins(self._identity)
 
     def decode(self, request: ExportRequest) -> Iterator[Decoded]:
         """Every log record, span or metric point of a request, in order.
@@ -105,10 +91,10 @@ class Decoder:
 
     def _span(self, raw: RawSpan, received_at_ms: int) -> Record:
         event = claude_code.decode_span(
-            raw, received_at_ms=received_at_ms, hidden=frozenset(raw.resource) | self._identity
+            raw, received_at_ms=received_at_ms, hidden=self._hidden(raw)
         )
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
-        return Record(event=allowed, origin=self._origin(raw), arrived_ms=received_at_ms)
+        return Record(event=allowed, origin=self._origins.of(raw), arrived_ms=received_at_ms)
 
     def _records(self, request: ExportRequest) -> Iterator[Decoded]:
         twins: Counter[bytes] = Counter()
@@ -143,42 +129,36 @@ class Decoder:
             conversation=conversation,
             session_id=session_id,
             received_at_ms=received_at_ms,
-            hidden=frozenset(raw.resource) | self._identity,
+            hidden=self._hidden(raw),
         )
         if point is None:
             return None
         return Measurement(
             point=point,
-            origin=self._origin(raw),
+            origin=self._origins.of(raw),
             arrived_ms=received_at_ms,
             records=0 if raw.is_second_half else 1,
         )
 
     def _record(self, raw: RawLog, received_at_ms: int, twins: Counter[bytes]) -> Record:
-        twin = claude_code.record_key(raw, claude_code.event_name(raw), 0)
-        origin = self._origin(raw)
+        name = claude_code.event_name(raw)
+        key = claude_code.record_key(raw, name, 0)
+        if not claude_code.is_numbered(raw):
+            twins[key] += 1
+            key = claude_code.record_key(raw, name, twins[key] - 1)
         event = claude_code.decode(
             raw,
+            name,
+            key=key,
             time_ms=_moment_ms(raw.time_unix_ns, received_at_ms),
-            hidden=frozenset(raw.resource) | self._identity,
-            repeat=twins[twin],
+            hidden=self._hidden(raw),
         )
-        twins[twin] += 1
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
-        return Record(event=allowed, origin=origin, arrived_ms=received_at_ms)
+        return Record(event=allowed, origin=self._origins.of(raw), arrived_ms=received_at_ms)
 
-    def _origin(self, raw: RawLog | RawPoint | RawSpan) -> Origin:
-        attributes = _identifying(raw.resource)
-        for name in self._identity | attributes.keys():
-            if value := text(raw.attributes.get(name)):
-                attributes[name] = value
-        version = text(raw.resource.get("service.version")) or raw.scope_version
-        return Origin(
-            product=claude_code.PRODUCT,
-            service_name=text(raw.resource.get("service.name")) or claude_code.PRODUCT,
-            service_version=version or None,
-            attributes=attributes,
-        )
+    def _hidden(self, raw: RawLog | RawPoint | RawSpan) -> frozenset[str]:
+        """Attributes that the trace tells."""
+        return union(frozenset(raw.resource), self._identity)
 
 
 def _reason(error: Exception) -> str:
@@ -190,13 +170,3 @@ def _moment_ms(unix_ns: int, received_at_ms: int) -> int:
     """When it happened; when it reached us, if its time is missing or no time at all."""
     unix_ms = unix_ns // NS_PER_MS
     return unix_ms if 0 < unix_ms < YEAR_9999_MS else received_at_ms
-
-
-def _identifying(resource: Mapping[str, Value]) -> dict[str, str]:
-    """What the resource says of the user: all but what describes the machine and the program."""
-    found = {
-        key: text(value)
-        for key, value in resource.items()
-        if not key.startswith(_NOT_IDENTITY) and key not in _NEVER_FROM_RESOURCE
-    }
-    return {key: value for key, value in found.items() if value}

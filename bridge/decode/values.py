@@ -38,6 +38,16 @@ def proto_attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
     return {pair.key: pair.value.string_value or _value(pair.value, 0) for pair in pairs}
 
 
+def proto_pair(field: bytes) -> tuple[str, Value]:
+    """The attribute in a KeyValue message.
+
+    Raises:
+        DecodeError: It is none.
+    """
+    pair = KeyValue.FromString(field)
+    return pair.key, pair.value.string_value or _value(pair.value, 0)
+
+
 def _value(value: AnyValue, depth: int) -> Value:
     kind = value.WhichOneof("value")
     if kind is None or depth > MAX_DEPTH:

@@ -1,15 +1,34 @@
-"""What is written by hand is, byte for byte, what the official classes write."""
+"""What is written by hand is, byte for byte, what the official classes write; reading likewise."""
 
+import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    InstrumentationScope,
+    KeyValue,
+)
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from bridge.decode.values import proto_attributes, proto_pair
 from bridge.langfuse import wire
 from bridge.model.delivery import PendingSpan
-from bridge.protowire import Attribute, AttributeWriter, fixed64, present, sized, varint
+from bridge.protowire import (
+    Attribute,
+    AttributeReader,
+    AttributeWriter,
+    LogsRequest,
+    fixed64,
+    present,
+    sized,
+    varint,
+)
 from tests.property.examples import few
 
 texts = st.one_of(st.text(max_size=20), st.integers(100, 20_000).map(lambda size: "ü" * size))
@@ -80,6 +99,77 @@ def test_fields_are_those_of_the_official_classes(
     )
 
     assert written == expected.SerializeToString()
+
+
+def key_values(attributes: list[tuple[str, Attribute | None]]) -> list[KeyValue]:
+    return [
+        KeyValue(key=key) if value is None else KeyValue(key=key, value=official(value))
+        for key, value in attributes
+    ]
+
+
+@few(300)
+@given(st.lists(pairs, max_size=5), st.integers(1, 4))
+def test_attributes_are_read_as_from_the_official_classes(
+    records: list[list[tuple[str, Attribute | None]]], kept: int
+) -> None:
+    reader = AttributeReader(proto_pair, kept=kept)
+
+    for attributes in [*records, *records]:
+        messages = key_values(attributes)
+        found = reader.read([message.SerializeToString() for message in messages])
+        assert repr(found) == repr(proto_attributes(messages))
+
+
+@few(300)
+@given(st.binary(max_size=40))
+def test_any_bytes_are_read_as_the_official_class_reads_them_or_refused(field: bytes) -> None:
+    try:
+        expected = KeyValue.FromString(field)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            AttributeReader(proto_pair).read([field])
+    else:
+        assert repr(AttributeReader(proto_pair).read([field])) == repr(proto_attributes([expected]))
+
+
+@few(200)
+@given(st.lists(pairs, min_size=1, max_size=3), st.integers(0, 2**64 - 1), texts)
+def test_a_logs_request_is_read_as_by_the_official_class(
+    records: list[list[tuple[str, Attribute | None]]], time_ns: int, name: str
+) -> None:
+    official_request = ExportLogsServiceRequest(
+        resource_logs=[
+            ResourceLogs(
+                resource=Resource(attributes=key_values(records[0])),
+                scope_logs=[
+                    ScopeLogs(
+                        scope=InstrumentationScope(name=name),
+                        log_records=[
+                            LogRecord(
+                                time_unix_nano=time_ns,
+                                event_name=name,
+                                body=AnyValue(string_value=name),
+                                attributes=key_values(attributes),
+                                trace_id=b"t" * 16,
+                                span_id=b"s" * 8,
+                            )
+                            for attributes in records
+                        ],
+                    )
+                ],
+            )
+        ]
+    )
+
+    shadow = LogsRequest.FromString(official_request.SerializeToString())
+
+    # Written again the bytes are the same: no field has another number or type.
+    assert shadow.SerializeToString() == official_request.SerializeToString()
+    (of_resource,) = shadow.resource_logs
+    (of_scope,) = of_resource.scope_logs
+    assert [record.time_unix_nano for record in of_scope.log_records] == [time_ns] * len(records)
+    assert {record.event_name for record in of_scope.log_records} == {name}
 
 
 spans = st.builds(

@@ -7,6 +7,7 @@ metric points become, ``spans`` what the spans become.
 from bridge.decode.claude_code.events import (
     decode,
     event_name,
+    is_numbered,
     record_key,
     session_and_conversation,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "decode_point",
     "decode_span",
     "event_name",
+    "is_numbered",
     "recognises",
     "record_key",
     "session_and_conversation",

@@ -21,14 +21,18 @@ from bridge.decode.attributes import (
     picousd_from_micros,
     shown_without,
     text,
+    union,
 )
 from bridge.decode.claude_code.names import (
+    ANSWER_FIELDS,
     ENVELOPE,
+    FAILURE_FIELDS,
     KEY_ATTRIBUTES,
     PLACEHOLDERS,
     POINT_LEVELS,
     POINT_TEXT,
     PREFIX,
+    PROMPT_FIELDS,
     REQUEST_FIELDS,
     SPAWNING_TOOLS,
     SYNTHETIC_PROMPT,
@@ -58,19 +62,24 @@ def event_name(raw: RawLog) -> str:
     return name.removeprefix(PREFIX) or "unnamed"
 
 
-def decode(raw: RawLog, *, time_ms: int, hidden: frozenset[str], repeat: int) -> AnyEvent:
+def decode(raw: RawLog, name: str, *, key: bytes, time_ms: int, hidden: frozenset[str]) -> AnyEvent:
     """One log record → one event.
 
     Args:
         raw: A record that ``recognises`` accepts.
+        name: Its ``event_name``.
+        key: Its ``record_key``.
         time_ms: When it happened, Unix milliseconds.
         hidden: Attributes not to show as metadata, because the trace tells them.
-        repeat: How many records before it in the same request are exactly like it.
     """
-    name = event_name(raw)
-    header = _header(raw, name, time_ms, repeat)
     build = _BUILDERS.get(name, _point)
-    return build(_Log(name, raw.attributes, header, hidden | ENVELOPE))
+    header = _header(raw, key, time_ms)
+    return build(_Log(name, raw.attributes, header, union(hidden, ENVELOPE)))
+
+
+def is_numbered(raw: RawLog) -> bool:
+    """Whether a record has a sequence number, and so is like no other of its request."""
+    return raw.attributes.get("event.sequence") is not None
 
 
 def record_key(raw: RawLog, name: str, repeat: int) -> bytes:
@@ -81,8 +90,7 @@ def record_key(raw: RawLog, name: str, repeat: int) -> bytes:
     apart by ``repeat``.
     """
     attributes = raw.attributes
-    parts: list[Any] = [text(attributes.get(key)) for key in KEY_ATTRIBUTES]
-    parts += [raw.time_unix_ns, name]
+    parts: list[Any] = [*map(text, map(attributes.get, KEY_ATTRIBUTES)), raw.time_unix_ns, name]
     if attributes.get("event.sequence") is None:
         parts += [sorted((key, str(value)) for key, value in attributes.items()), repeat]
     return hashlib.blake2b(orjson.dumps(parts), digest_size=8).digest()
@@ -113,19 +121,20 @@ def session_and_conversation(
     return None, f"user:{user or ''}:{hashlib.blake2b(told, digest_size=8).hexdigest()}"
 
 
-def _header(raw: RawLog, name: str, time_ms: int, repeat: int) -> dict[str, Any]:
+def _header(raw: RawLog, key: bytes, time_ms: int) -> dict[str, Any]:
     attributes = raw.attributes
     session_id, conversation = session_and_conversation(attributes, raw.resource)
+    get = attributes.get
     return {
-        "key": record_key(raw, name, repeat),
+        "key": key,
         "session_id": session_id,
         "conversation": conversation,
-        "prompt_id": text(attributes.get("prompt.id")),
+        "prompt_id": text(get("prompt.id")),
         "time_ms": time_ms,
-        "sequence": count(attributes.get("event.sequence")),
-        "agent_id": text(attributes.get("agent_id")),
-        "parent_agent_id": text(attributes.get("parent_agent_id")),
-        "agent_type": text(attributes.get("agent.name")) or agent_type(attributes),
+        "sequence": count(get("event.sequence")),
+        "agent_id": text(get("agent_id")),
+        "parent_agent_id": text(get("parent_agent_id")),
+        "agent_type": text(get("agent.name")) or agent_type(attributes),
         "otel_trace_id": raw.trace_id,
         "otel_span_id": raw.span_id,
     }
@@ -156,9 +165,7 @@ def _user_prompt(log: _Log) -> AnyEvent:
         command=text(log.attributes.get("command_name")),
         built_in=log.attributes.get("command_source") == "builtin",
         synthetic=bool(prompt and prompt.startswith(SYNTHETIC_PROMPT)),
-        attributes=shown_without(
-            log.attributes, log.hidden | {"prompt", "prompt_text", "prompt_length"}
-        ),
+        attributes=shown_without(log.attributes, log.hidden, PROMPT_FIELDS),
     )
 
 
@@ -173,7 +180,7 @@ def _api_request(log: _Log) -> AnyEvent:
         if micros is None
         else micros,
         ttft_ms=_ttft_ms(log),
-        attributes=shown_without(log.attributes, log.hidden | REQUEST_FIELDS),
+        attributes=shown_without(log.attributes, log.hidden, REQUEST_FIELDS),
     )
 
 
@@ -207,7 +214,7 @@ def _api_error(log: _Log) -> AnyEvent:
         **_request(log),
         error=content(log.attributes.get("error")),
         status_code=count(log.attributes.get("status_code")),
-        attributes=shown_without(log.attributes, log.hidden | REQUEST_FIELDS | {"error"}),
+        attributes=shown_without(log.attributes, log.hidden, FAILURE_FIELDS),
     )
 
 
@@ -219,9 +226,7 @@ def _assistant_response(log: _Log) -> AnyEvent:
         text=content(log.attributes.get("response")),
         length=count(log.attributes.get("response_length")),
         purpose=purpose(log.attributes),
-        attributes=shown_without(
-            log.attributes, log.hidden | {"response", "response_length", "model"}
-        ),
+        attributes=shown_without(log.attributes, log.hidden, ANSWER_FIELDS),
     )
 
 
@@ -232,7 +237,7 @@ def _raw_body(log: _Log) -> AnyEvent:
         request_id=text(log.attributes.get("request_id")),
         body_id=text(log.attributes.get("request_body_id")),
         text=content(log.attributes.get("body")),
-        attributes=shown_without(log.attributes, log.hidden | {"body"}),
+        attributes=shown_without(log.attributes, log.hidden, frozenset({"body"})),
     )
 
 
@@ -243,7 +248,7 @@ def _tool_decision(log: _Log) -> AnyEvent:
         accepted=log.attributes.get("decision") != "reject",
         source=text(log.attributes.get("source")),
         by_person=(text(log.attributes.get("source")) or "").startswith("user_"),
-        attributes=shown_without(log.attributes, log.hidden | TOOL_FIELDS),
+        attributes=shown_without(log.attributes, log.hidden, TOOL_FIELDS),
     )
 
 
@@ -256,7 +261,7 @@ def _tool_result(log: _Log) -> AnyEvent:
         error=content(log.attributes.get("error")),
         error_type=text(log.attributes.get("error_type")),
         result_bytes=count(log.attributes.get("tool_result_size_bytes")),
-        attributes=shown_without(log.attributes, log.hidden | TOOL_FIELDS),
+        attributes=shown_without(log.attributes, log.hidden, TOOL_FIELDS),
     )
 
 
@@ -305,7 +310,9 @@ def _subagent_completed(log: _Log) -> AnyEvent:
         **log.header,
         duration_ms=_duration_ms(log),
         is_async=boolean(log.attributes.get("is_async")) is True,
-        attributes=shown_without(log.attributes, log.hidden | {"duration_ms", "agent_type"}),
+        attributes=shown_without(
+            log.attributes, log.hidden, frozenset({"duration_ms", "agent_type"})
+        ),
     )
 
 
@@ -318,7 +325,7 @@ def _point(log: _Log) -> AnyEvent:
         text=content(log.attributes.get(body)) if body else None,
         message=content(log.attributes.get("error")),
         extends_turn=log.name == "compaction",
-        attributes=shown_without(log.attributes, log.hidden | {"error", body or "error"}),
+        attributes=shown_without(log.attributes, log.hidden, frozenset({"error", body or "error"})),
     )
 
 

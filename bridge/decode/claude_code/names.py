@@ -80,6 +80,10 @@ REQUEST_FIELDS = frozenset(
     }
 )  # fmt: skip
 
+FAILURE_FIELDS = REQUEST_FIELDS | {"error"}
+PROMPT_FIELDS = frozenset({"prompt", "prompt_text", "prompt_length"})
+ANSWER_FIELDS = frozenset({"response", "response_length", "model"})
+
 TOOL_FIELDS = frozenset(
     {
         "tool_name", "tool", "tool_use_id", "use_id", "tool_parameters", "tool_input", "success",

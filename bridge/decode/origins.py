@@ -1,0 +1,90 @@
+"""Who a record is from, which most records say in the same words as the one before.
+
+Leaves to ``claude_code`` what the names mean.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bridge.decode import claude_code
+from bridge.decode.attributes import Attributes, Value, text
+from bridge.decode.otlp import RawLog
+from bridge.decode.otlp_metrics import RawPoint
+from bridge.decode.otlp_spans import RawSpan
+from bridge.model.events import Origin
+
+Raw = RawLog | RawPoint | RawSpan
+
+KEPT: Final = 1_024
+
+IDENTITY: Final = frozenset(
+    {
+        "member", "user.id", "user.email", "user.account_uuid", "user.account_id", "user.groups",
+        "organization.id", "terminal.type", "app.version", "app.entrypoint", "identity.source",
+        "deployment.environment", "deployment.environment.name", "anthropic.provider",
+        "anthropic.custom_base_url", "anthropic.plan", "anthropic.seat_type",
+        "vcs.repository.url.full", "vcs.owner.name", "vcs.repository.name", "vcs.provider.name",
+        "workflow.name", "workflow.run_id",
+    }
+)  # fmt: skip
+"""Record attributes that are the same for a whole turn."""
+
+_NOT_IDENTITY: Final = ("host.", "os.", "service.", "process.", "telemetry.", "wsl.", "event.")
+_NEVER_FROM_RESOURCE: Final = frozenset({"session.id", "prompt.id", "agent_id", "parent_agent_id"})
+"""OTEL_RESOURCE_ATTRIBUTES is the user's: it must not move a record into another session."""
+
+
+class Origins:
+    """Makes origins, and gives the one made before where the same is told again.
+
+    A resource is known by being the same object, which ``otlp`` sees to.
+
+    Args:
+        identity: Record attributes that identify, the configured tags among them.
+    """
+
+    def __init__(self, identity: frozenset[str]) -> None:
+        self._identity = tuple(sorted(identity))
+        self._known: dict[tuple[object, ...], tuple[Attributes, Origin]] = {}
+
+    def of(self, raw: Raw) -> Origin:
+        """Whose a record, span or point is."""
+        told = tuple(map(raw.attributes.get, self._identity))
+        key = (id(raw.resource), raw.scope_version, told)
+        try:
+            known = self._known.get(key)
+        except TypeError:  # a list or an object in place of a name
+            return self._origin(raw)
+        if known is not None and known[0] is raw.resource:
+            return known[1]
+        return self._remember(key, raw)
+
+    def _remember(self, key: tuple[object, ...], raw: Raw) -> Origin:
+        if len(self._known) >= KEPT:
+            self._known.clear()
+        origin = self._origin(raw)
+        self._known[key] = (raw.resource, origin)
+        return origin
+
+    def _origin(self, raw: Raw) -> Origin:
+        attributes = _identifying(raw.resource)
+        for name in {*self._identity, *attributes}:
+            if value := text(raw.attributes.get(name)):
+                attributes[name] = value
+        version = text(raw.resource.get("service.version")) or raw.scope_version
+        return Origin(
+            product=claude_code.PRODUCT,
+            service_name=text(raw.resource.get("service.name")) or claude_code.PRODUCT,
+            service_version=version or None,
+            attributes=attributes,
+        )
+
+
+def _identifying(resource: Mapping[str, Value]) -> dict[str, str]:
+    """What the resource says of the user: all but what describes the machine and the program."""
+    found = {
+        key: text(value)
+        for key, value in resource.items()
+        if not key.startswith(_NOT_IDENTITY) and key not in _NEVER_FROM_RESOURCE
+    }
+    return {key: value for key, value in found.items() if value}
