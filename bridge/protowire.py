@@ -30,6 +30,8 @@ _KEY, _VALUE, _TEXT = 0x0A, 0x12, 0x0A
 """Tags of a KeyValue's two fields, and of an AnyValue's ``string_value``."""
 _MORE: Final = 0x80
 """The bit of a varint's byte that says that another follows."""
+_STRING_OF: Final = tuple(bytes((_VALUE, size, _TEXT)) for size in range(_MORE))
+"""How a KeyValue's value begins when it is a string, by the size of its AnyValue."""
 _TRUE, _FALSE = b"\x02\x10\x01", b"\x02\x10\x00"
 _DOUBLE: Final = struct.Struct("<d").pack
 _FIXED64: Final = struct.Struct("<Q").pack
@@ -160,8 +162,8 @@ def _short_string(field: bytes) -> tuple[str, str] | None:
         left = len(field) - end - 2
         if (
             field[0] == _KEY
-            and field[end : end + 3] == bytes((_VALUE, left, _TEXT))
-            and max(field[1], left) < _MORE
+            and field[1] < _MORE
+            and field[end : end + 3] == _STRING_OF[left]
             and field[end + 3] == left - 2
         ):
             return sys.intern(field[2:end].decode()), field[end + 4 :].decode()

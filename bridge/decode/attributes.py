@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from bridge.model.observations import MetadataValue
+from bridge.model.observations import PICO_PER_USD, MetadataValue
 
 Value = object
 """A decoded AnyValue: str, bool, int, float, bytes, list, dict or None."""
@@ -50,6 +50,8 @@ def boolean(value: Value) -> bool | None:
 
 def count(value: Value) -> int | None:
     """A whole number from 0 to 2^53 - 1, from an int, a double or a string."""
+    if type(value) is int:  # by far the most are ints, or strings of digits
+        return None if value < 0 else min(value, MAX_COUNT)
     if isinstance(value, str) and len(value) < _EXACT_DIGITS and value.isdecimal():
         return int(value)
     number = _decimal(value)
@@ -60,10 +62,21 @@ def count(value: Value) -> int | None:
 
 def picousd(usd: Value) -> int | None:
     """US dollars → picodollars, rounded to 12 decimals (doubles carry noise beyond)."""
+    exact = _written_picousd(usd) if isinstance(usd, str) else None
+    if exact is not None:
+        return exact
     number = _decimal(usd)
     if number is None or not 0 <= number < NO_COST_USD:
         return None
     return int(min(number, MAX_USD).quantize(_TWELVE_DECIMALS).scaleb(12))
+
+
+def _written_picousd(usd: str) -> int | None:
+    """``0.003086`` without the detour over a Decimal; None for what is written otherwise."""
+    whole, _, fraction = usd.partition(".")
+    if whole.isdecimal() and fraction.isdecimal() and len(whole) < 6 and len(fraction) <= 12:  # noqa: PLR2004 - below ``MAX_USD``; picodollars
+        return int(whole) * PICO_PER_USD + int(fraction.ljust(12, "0"))
+    return None
 
 
 def picousd_from_micros(micros: Value) -> int | None:
@@ -99,7 +112,11 @@ def json_object(value: object) -> dict[str, Any]:
 
 def first(attributes: Attributes, *names: str) -> object:
     """The first attribute of these that is present."""
-    return next((attributes[name] for name in names if attributes.get(name) is not None), None)
+    for name in names:
+        value = attributes.get(name)
+        if value is not None:
+            return value
+    return None
 
 
 def shown_without(

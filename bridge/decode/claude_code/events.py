@@ -283,6 +283,8 @@ def _tool(attributes: Attributes) -> dict[str, Any]:
 
 def title(name: str, parameters: Mapping[str, Any]) -> str:
     """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
+    if not parameters and not name.startswith("mcp"):
+        return name
     server, tool = text(parameters.get("mcp_server_name")), text(parameters.get("mcp_tool_name"))
     if server and tool:
         return f"{server}/{tool}"
