@@ -4,7 +4,6 @@ Events are summed and metrics folded as they come. After ``session_idle_ms`` wit
 stretch has ended: it becomes a summary of what it alone added, so that summaries can be summed.
 """
 
-import copy
 from itertools import pairwise
 
 import msgspec
@@ -134,7 +133,7 @@ def end_stretch(activity: Activity) -> Summary | None:
         numbers=numbers,
         gap=cost_gap(numbers),
     )
-    activity.before = copy.deepcopy(activity.numbers)
+    activity.before = activity.numbers.copied()
     activity.open, activity.first_prompt, activity.began_ms = False, None, None
     activity.free_ms = activity.end_ms + 1
     return summary if activity.shown and _adds_something(numbers) else None
@@ -150,7 +149,7 @@ def totals(activity: Activity, *, final: bool) -> SessionTotals | None:
         session_id=activity.session_id,
         origin=activity.origin,
         since_ms=activity.told_since_ms or 0,
-        numbers=copy.deepcopy(activity.numbers),
+        numbers=activity.numbers.copied(),
         final=final,
     )
 

@@ -3,7 +3,6 @@
 ``settling`` decides when; nothing here asks for the time.
 """
 
-import copy
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -190,7 +189,7 @@ class Builder:
             answer=turn.answer,
             failure=turn.failure,
             interrupted=_is_interrupted(turn),
-            totals=copy.deepcopy(turn.totals),
+            totals=turn.totals.copied(),
             closed_by=turn.closed_by,
             span=turn.span,
         )

@@ -5,7 +5,6 @@ Owned by the assembler alone. It does no I/O: what it does not hold it asks of a
 from the store, which then has the state before.
 """
 
-import copy
 import heapq
 from collections import Counter
 from collections.abc import Iterator
@@ -360,7 +359,7 @@ class Correlator:
             yield PromptCost(
                 turn=building.frozen_facts(turn),
                 start_ms=turn.start_ms,
-                totals=copy.deepcopy(turn.totals),
+                totals=turn.totals.copied(),
             )
 
     def _forget(self) -> None:

@@ -1,6 +1,8 @@
 """What is known of a session: sums of its events, totals of its metrics, and how they compare."""
 
+import copy
 from enum import StrEnum
+from typing import Self
 
 import msgspec
 
@@ -26,6 +28,12 @@ class ModelSums(msgspec.Struct, kw_only=True):
     cost_picousd: int = 0
     usage: dict[str, int] = {}
 
+    def copied(self) -> Self:
+        """As they stand now."""
+        made = copy.copy(self)
+        made.usage = dict(self.usage)
+        return made
+
 
 class SessionNumbers(msgspec.Struct, kw_only=True):
     """Numbers of a session, or of one stretch of activity in it.
@@ -43,6 +51,15 @@ class SessionNumbers(msgspec.Struct, kw_only=True):
     agents: dict[str, ModelSums] = {}
     series: dict[str, int] = {}
     lost_records: int = 0
+
+    def copied(self) -> Self:
+        """As they stand now."""
+        made = copy.copy(self)
+        made.totals = self.totals.copied()
+        made.models = {key: sums.copied() for key, sums in self.models.items()}
+        made.agents = {key: sums.copied() for key, sums in self.agents.items()}
+        made.series = dict(self.series)
+        return made
 
     def measured(self, measure: Measure, **attributes: str) -> int | None:
         """Picounits of a measure over all its series with these attributes; None: not told."""

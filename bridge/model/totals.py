@@ -1,5 +1,8 @@
 """Sums over events; adding is commutative, so order does not matter."""
 
+import copy
+from typing import Self
+
 import msgspec
 
 from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolResult
@@ -23,6 +26,12 @@ class Totals(msgspec.Struct, kw_only=True):
     unpriced: int = 0
     usage: dict[str, int] = {}
     models: list[str] = []
+
+    def copied(self) -> Self:
+        """As it stands now; ``models`` is never changed in place."""
+        made = copy.copy(self)
+        made.usage = dict(self.usage)
+        return made
 
     def add(self, event: object) -> None:
         """Count one event in; events without numbers change nothing."""
