@@ -6,7 +6,8 @@
     ├── receiver     bytes in: check, commit, answer
     └── worker       assembler (inbox → ledger) and deliverer (ledger → Langfuse)
 
-``child`` is what the two children share; ``reading`` is for commands that only look.
+``senders`` knows the tokens in force; ``child`` is what the two children share; ``reading`` is for
+commands that only look.
 """
 
 from bridge.app.demo import demo

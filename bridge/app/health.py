@@ -14,12 +14,15 @@ from bridge.store.reader import LedgerReader
 
 
 class Health:
-    """Reads both stores when asked; nothing is kept between two questions."""
+    """Reads both stores and a counter when asked; nothing is kept between two questions."""
 
-    def __init__(self, config: Config, inbox: Inbox, ledger: LedgerReader) -> None:
+    def __init__(
+        self, config: Config, inbox: Inbox, ledger: LedgerReader, refused: Mapping[str, int]
+    ) -> None:
         self._config = config
         self._inbox = inbox
         self._ledger = ledger
+        self._refused = refused
         self._started_s = time.monotonic()
 
     def report(self) -> Mapping[str, object]:
@@ -29,6 +32,7 @@ class Health:
         accepted = held + the sum of outcomes. ``pending``, ``delivered`` and ``dead_lettered``
         count observations. ``cost_gaps`` counts session summaries whose events and metrics tell
         different costs, ``unpriced_requests`` requests of ended sessions that told no cost.
+        ``refused`` counts export requests since the receiver started, by reason.
         """
         own = {"version": __version__, "uptime_s": round(time.monotonic() - self._started_s, 1)}
         try:
@@ -50,6 +54,7 @@ class Health:
             "dead_lettered": ledger.dead_lettered,
             "cost_gaps": ledger.cost_gaps,
             "unpriced_requests": ledger.unpriced_requests,
+            "refused": dict(self._refused),
             "last_delivery": _iso(last) if last else None,
             "langfuse": self._langfuse(ledger.langfuse),
         }

@@ -8,6 +8,8 @@ its own, beside a socket that the supervisor keeps so that nobody else takes it.
 import asyncio
 import socket
 import sys
+from collections import Counter
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -15,16 +17,21 @@ import structlog
 from bridge.app import child
 from bridge.app.health import Health
 from bridge.app.reading import ledger_reader
+from bridge.app.senders import Senders
 from bridge.clock import SystemClock
 from bridge.config import Config
 from bridge.errors import StoreError
 from bridge.model.requests import Signal
+from bridge.receive.access import Access
 from bridge.receive.http import make_app, serve
 from bridge.receive.intake import Intake
 from bridge.store.inbox import Inbox
 from bridge.store.reader import LedgerReader
 
 HOUSEKEEPING_S = 1.0
+TOKENS_S = 0.5
+"""How often the tokens file is looked at, which is one ``stat``: a token that was revoked is good
+for no longer than that."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,17 +42,26 @@ async def receive(config: Config, stop: asyncio.Event, listening: socket.socket)
     ledger = ledger_reader(config)
     seen_by_health = ledger_reader(config)  # which has a thread of its own
     intake = Intake(inbox)
+    senders = Senders(config)
+    access = Access(SystemClock(), senders.tokens, rate_limit=config.rate_limit)
+    refused = Counter[str]()
     app = make_app(
         intake,
         SystemClock(),
-        Health(config, inbox, seen_by_health).report,
+        Health(config, inbox, seen_by_health, refused).report,
         max_body_bytes=config.max_body_bytes,
+        access=access,
+        refused=refused,
     )
     listeners: list[_Listens] = [await serve(app, listening)]
     try:
         if config.grpc_port:
-            listeners.append(await _serve_grpc(config, intake))
-        await child.every(HOUSEKEEPING_S, stop, lambda: asyncio.to_thread(_tidy, inbox, ledger))
+            listeners.append(await _serve_grpc(config, intake, access, refused))
+        async with asyncio.TaskGroup() as tasks:
+            tidy = partial(asyncio.to_thread, _tidy, inbox, ledger)
+            tasks.create_task(child.every(HOUSEKEEPING_S, stop, tidy), name="tidy")
+            renew = partial(_renew, senders, access)
+            tasks.create_task(child.every(TOKENS_S, stop, renew), name="tokens")
     finally:
         await asyncio.gather(*(listener.close() for listener in listeners))
         await intake.close()
@@ -62,7 +78,9 @@ class _Listens(Protocol):
         ...
 
 
-async def _serve_grpc(config: Config, intake: Intake) -> _Listens:
+async def _serve_grpc(
+    config: Config, intake: Intake, access: Access, refused: Counter[str]
+) -> _Listens:
     from bridge.receive import grpc  # noqa: PLC0415  not paid for when it is off
 
     host = f"[{config.host}]" if ":" in config.host else config.host
@@ -71,7 +89,16 @@ async def _serve_grpc(config: Config, intake: Intake) -> _Listens:
         SystemClock(),
         f"{host}:{config.grpc_port}",
         max_body_bytes=config.max_body_bytes,
+        access=access,
+        refused=refused,
     )
+
+
+async def _renew(senders: Senders, access: Access) -> None:
+    """Put the tokens of a changed file in force."""
+    if await asyncio.to_thread(senders.renew):
+        access.replace(senders.tokens)
+        log.info("tokens.reloaded", in_force=len(senders.tokens or ()))
 
 
 def _tidy(inbox: Inbox, ledger: LedgerReader) -> None:

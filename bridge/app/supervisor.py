@@ -23,6 +23,7 @@ from pathlib import Path
 import structlog
 
 from bridge import __version__
+from bridge.app.senders import checked
 from bridge.config import Config
 from bridge.errors import BridgeError
 
@@ -51,7 +52,7 @@ class Supervisor:
     """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        self._config = config = checked(config)
         self._lock = claim(config.data_dir)
         self._listening = listen(config.host, config.port)
         self._reserved = reserve(config.host, config.grpc_port) if config.grpc_port else None

@@ -2,6 +2,7 @@
 
 ``arguments`` what can be written on the command line
 ``commands``  one function for each command
+``tokens``    the command ``token``
 ``printing``  a terminal, a pipe or JSON
 
 0 is done, 1 is a command that failed, 2 is wrong usage or configuration. What the commands do

@@ -30,6 +30,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add("run", "receive, assemble and deliver, until stopped", OPTIONS)
     _add_reading(commands)
     _add_send(commands.add("send", "post recorded export requests to an endpoint"))
+    _add_token(commands.add("token", "make, list and revoke the tokens that senders need"))
     check = commands.add("check-config", "print every setting and where it was set", OPTIONS)
     check.add_argument("--example", action="store_true", help="print an example file instead")
     _add_json(check)
@@ -72,6 +73,21 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
         "--header", metavar="K=V", action="append", type=_header, default=[], help="sent along"
     )
     _add_json(parser)
+
+
+def _add_token(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
+    new = actions.add_parser("new", help="make a token and print it, this once")
+    new.add_argument("name", metavar="NAME", help="whose it is; every token has its own")
+    fixed = "attributes of all that is sent with it, whatever the client says"
+    new.add_argument("--tags", metavar="KEY=VALUE,…", help=fixed)
+    listed = actions.add_parser("list", help="list the tokens, by name")
+    revoke = actions.add_parser("revoke", help="make a token worthless")
+    revoke.add_argument("name", metavar="NAME", help="as listed")
+    for action in (new, listed, revoke):
+        action.add_argument("--data-dir", help=OPTIONS["data_dir"])
+    for action in (new, listed):
+        _add_json(action)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from bridge.cli import tokens
 from bridge.cli.arguments import OPTIONS, PROG
 from bridge.cli.printing import (
     FAILED,
@@ -31,6 +32,8 @@ from bridge.model.views import TraceView
 from bridge.store.reader import LedgerReader
 from bridge.telemetry import logging
 from bridge.terminal import captures, choice, progress, records, sending, sessions, settings, traces
+
+UNAUTHENTICATED = 401
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +100,15 @@ def send(args: argparse.Namespace) -> int:
         print_json(progress.summary_record(summary, results))
     else:
         tell(progress.summary_line(summary))
+    if str(UNAUTHENTICATED) in summary.refused:
+        advice = f'set {sending.HEADERS_VARIABLE}="Authorization=Bearer TOKEN"'
+        tell(f"the endpoint knows no such sender: {advice}")
     return OK if summary.complete else FAILED
+
+
+def token(args: argparse.Namespace) -> int:
+    """The tokens that senders need: make, list, revoke."""
+    return tokens.ACTIONS[args.action](args, _load(args).config)
 
 
 def check_config(args: argparse.Namespace) -> int:
@@ -121,6 +132,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "sessions": list_sessions,
     "show": show,
     "send": send,
+    "token": token,
     "check-config": check_config,
 }
 
@@ -154,7 +166,7 @@ def _own_endpoint(config: Config) -> str:
 def _send_showing(
     requests: list[captures.CapturedRequest], to: sending.Endpoint, args: argparse.Namespace
 ) -> list[sending.Sent]:
-    headers = dict(args.header)
+    headers = sending.headers_of(os.environ.get(sending.HEADERS_VARIABLE, "")) | dict(args.header)
     if args.json:
         return sending.send(requests, to, headers)
     if on_terminal():

@@ -16,11 +16,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import TomlConfigSettingsSource
 
 from bridge.config.settings import Config
+from bridge.config.tokens import MIN_TOKEN_CHARS
 from bridge.errors import ConfigError
 
 PREFIX = "BRIDGE_"
 DEFAULT_FILE = Path("config/bridge.toml")
-NOT_ECHOED = {"langfuse_base_url", "langfuse_public_key", "langfuse_secret_key"}
+NOT_ECHOED = {"langfuse_base_url", "langfuse_public_key", "langfuse_secret_key", "tokens"}
 """Their values are never repeated in a problem: a URL may carry a password by mistake."""
 
 
@@ -66,10 +67,15 @@ def load(
         raise ConfigError(problems)
     config = Config(**values)  # type: ignore[arg-type]  # values of any type are what it checks
     return LoadedConfig(
-        config=config.model_copy(update={"data_dir": working_dir / config.data_dir}),
-        warnings=tuple(_unknown_variables(environ)),
+        config=config.model_copy(update=_absolute(config, working_dir)),
+        warnings=(*_unknown_variables(environ), *_short_tokens(config, names)),
         sources={key: names.get(key, "default") for key in Config.model_fields},
     )
+
+
+def _absolute(config: Config, working_dir: Path) -> dict[str, Path]:
+    paths = {"data_dir": config.data_dir, "tokens_file": config.tokens_file}
+    return {setting: working_dir / path for setting, path in paths.items() if path is not None}
 
 
 def variables(setting: str) -> tuple[str, ...]:
@@ -166,6 +172,15 @@ def _lone_key(names: Mapping[str, str]) -> list[str]:
         return []
     missing = next(key.upper() for key in keys if key not in names)
     return [f"{missing}: is missing, though {there[0]} is set; set both or neither"]
+
+
+def _short_tokens(config: Config, names: Mapping[str, str]) -> list[str]:
+    return [
+        f"{names['tokens']}: the token of {token.name} is shorter than {MIN_TOKEN_CHARS} characters"
+        " and could be found by trying; `langfuse-bridge token new` makes better ones"
+        for token in config.tokens
+        if token.is_short
+    ]
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:

@@ -12,8 +12,17 @@ from typing import Annotated, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bridge.config.tokens import (
+    Token,
+    TokenError,
+    distinct,
+    line_of,
+    tokens_of_file,
+    tokens_of_variable,
+)
 
 DEFAULT_TAGS = "member,department,team.id:team,cost_center"
 MASK = "********"
@@ -125,6 +134,24 @@ def _tag(part: object) -> Tag:
     return Tag(attribute, key)
 
 
+def _tokens(value: object) -> tuple[Token, ...]:
+    """Tokens from ``name:token,name:token``, or the digests that ``to_json`` writes."""
+    try:
+        if isinstance(value, str):
+            return tokens_of_variable(value)
+        if isinstance(value, tuple) and all(isinstance(token, Token) for token in value):
+            return distinct(value)
+        if isinstance(value, list) and all(isinstance(line, str) for line in value):
+            return tokens_of_file("\n".join(value))
+    except TokenError as error:
+        raise WrongValueError(str(error)) from error
+    raise WrongValueError("should be name:token with commas between them")
+
+
+def _token_lines(tokens: tuple[Token, ...]) -> list[str]:
+    return [line_of(token) for token in tokens]
+
+
 def _one_attribute(value: str) -> str:
     if "," in value:
         raise WrongValueError("should be one attribute; a trace belongs to one group")
@@ -145,7 +172,7 @@ def _home(value: Path) -> Path:
     try:
         return value.expanduser()
     except RuntimeError as error:
-        raise WrongValueError("should be a folder; there is no such home folder") from error
+        raise WrongValueError("should be a path; there is no such home folder") from error
 
 
 def _user_state() -> Path:
@@ -155,6 +182,7 @@ def _user_state() -> Path:
 Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
 Seconds = Annotated[Number, Field(ge=0, le=MAX_DURATION_S), Unit("seconds")]
 Days = Annotated[Number, Field(gt=0, le=MAX_RETENTION_DAYS), Unit("days")]
+Rate = Annotated[Number, Field(ge=0, le=1e6), Unit("requests per second")]
 Megabytes = Annotated[Number, Field(gt=0, le=4096), Unit("MiB")]
 Port = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=65535)]
 
@@ -179,11 +207,34 @@ class Config(BaseSettings):
     )
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen on. 0.0.0.0 lets other machines post to the bridge.",
+        description="Address to listen on. 0.0.0.0 lets other machines post to the bridge, which "
+        "needs tokens.",
     )
     port: Port = Field(4318, description="Port to listen on; 0 takes any free one.")
     grpc_port: Port = Field(
         4317, description="Port to listen on for OTLP over gRPC, on the same address; 0 is off."
+    )
+    tokens: Annotated[
+        tuple[Token, ...], BeforeValidator(_tokens), PlainSerializer(_token_lines, when_used="json")
+    ] = Field(
+        (),
+        description="Who may send, as name:token with commas between them. Better in the "
+        "environment, or as digests in tokens_file.",
+    )
+    tokens_file: Annotated[Path, AfterValidator(_home)] | None = Field(
+        None,
+        description="File of tokens that langfuse-bridge token writes; a change counts within a "
+        "second. Default: the file tokens in data_dir, once it is there.",
+    )
+    insecure_bind: Annotated[bool, BeforeValidator(_switch)] = Field(
+        False,
+        description="true listens on another address than loopback even without tokens: whoever "
+        "reaches it may send.",
+    )
+    rate_limit: Rate = Field(
+        0.0,
+        description="Most requests of one token, ten seconds' worth of them at once; 0 is without "
+        "limit.",
     )
     data_dir: Annotated[Path, AfterValidator(_home)] = Field(
         default_factory=_user_state,
@@ -271,6 +322,11 @@ class Config(BaseSettings):
         return self.data_dir / "ledger.db"
 
     @property
+    def tokens_path(self) -> Path:
+        """The tokens file, whether it is there or not."""
+        return self.tokens_file or self.data_dir / "tokens"
+
+    @property
     def settle_ms(self) -> int:
         """``settle_s`` in whole milliseconds."""
         return round(self.settle_s * MS_PER_S)
@@ -308,6 +364,8 @@ class Config(BaseSettings):
     def to_json(self, *, reveal_secrets: bool = False) -> str:
         """One object; with ``reveal_secrets`` it is what ``from_json`` reads, for a pipe only."""
         values = self.model_dump(mode="json")
+        if not reveal_secrets:
+            values["tokens"] = [f"{token.name}:{MASK}" for token in self.tokens]
         if self.langfuse_secret_key is not None:
             secret = self.langfuse_secret_key.get_secret_value()
             values["langfuse_secret_key"] = secret if reveal_secrets else MASK

@@ -24,7 +24,10 @@ from bridge.model.requests import ExportRequest
 
 
 class Place(TypedDict):
-    """Where an item stands: its resource's attributes, and its scope, "" where unset."""
+    """Where an item stands: its resource's attributes, and its scope, "" where unset.
+
+    What the sender's token fixes is the resource's, in place of what the client says there.
+    """
 
     resource: dict[str, Value]
     scope_name: str
@@ -43,7 +46,7 @@ def proto_scopes(
     """
     message = proto_message(kind, inflated(request))
     for of_resource in getattr(message, f"resource_{signal}"):
-        resource = proto_attributes(of_resource.resource.attributes)
+        resource = proto_attributes(of_resource.resource.attributes) | request.fixed
         for of_scope in getattr(of_resource, f"scope_{signal}"):
             scope = of_scope.scope
             place = Place(resource=resource, scope_name=scope.name, scope_version=scope.version)
@@ -58,7 +61,7 @@ def json_scopes(request: ExportRequest, signal: str) -> Iterator[tuple[Place, An
     """
     export, camel = document(inflated(request)), signal.capitalize()
     for of_resource in json_list(export, f"resource{camel}", f"resource_{signal}"):
-        resource = json_attributes(json_dict(of_resource, "resource"))
+        resource = json_attributes(json_dict(of_resource, "resource")) | request.fixed
         for of_scope in json_list(of_resource, f"scope{camel}", f"scope_{signal}"):
             scope = json_dict(of_scope, "scope")
             place = Place(

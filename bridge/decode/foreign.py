@@ -5,12 +5,13 @@ that nothing of a span is lost that we know nothing of.
 """
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableSequence
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from bridge.decode.attributes import text
@@ -31,6 +32,7 @@ def foreign_spans(request: ExportRequest) -> Iterator[ForeignSpan | None]:
         UndecodableError: The body is not an ExportTraceServiceRequest.
     """
     for resource_spans in _export(request).resource_spans:
+        _fix(resource_spans.resource.attributes, request.fixed, add=True)
         told = proto_attributes(resource_spans.resource.attributes)
         attributes = {key: value for key in told if (value := text(told[key]))}
         for scope_spans in resource_spans.scope_spans:
@@ -38,6 +40,7 @@ def foreign_spans(request: ExportRequest) -> Iterator[ForeignSpan | None]:
                 if not span.trace_id or not span.span_id:
                     yield None
                     continue
+                _fix(span.attributes, request.fixed, add=False)
                 yield ForeignSpan(
                     trace_id=span.trace_id.hex(),
                     span_id=span.span_id.hex(),
@@ -50,7 +53,19 @@ def foreign_spans(request: ExportRequest) -> Iterator[ForeignSpan | None]:
                     resource=resource_spans.resource.SerializeToString(deterministic=True),
                     scope=scope_spans.scope.SerializeToString(deterministic=True),
                     attributes=attributes,
+                    fixed=request.fixed,
                 )
+
+
+def _fix(pairs: MutableSequence[KeyValue], fixed: Mapping[str, str], *, add: bool) -> None:
+    """Take the client's own values of fixed attributes away, and add the fixed ones if asked."""
+    for index in reversed(range(len(pairs))):
+        if pairs[index].key in fixed:
+            del pairs[index]
+    if add:
+        pairs.extend(
+            KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in fixed.items()
+        )
 
 
 def _session(span: Span) -> str | None:

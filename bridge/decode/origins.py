@@ -47,26 +47,26 @@ class Origins:
         self._identity = tuple(sorted(identity))
         self._known: dict[tuple[object, ...], tuple[Attributes, Origin]] = {}
 
-    def of(self, raw: Raw) -> Origin:
-        """Whose a record, span or point is."""
+    def of(self, raw: Raw, fixed: Mapping[str, str]) -> Origin:
+        """Whose a record, span or point is; ``fixed`` is what its sender's token says, and wins."""
         told = tuple(map(raw.attributes.get, self._identity))
-        key = (id(raw.resource), raw.scope_version, told)
+        key = (id(raw.resource), raw.scope_version, told, tuple(fixed.items()))
         try:
             known = self._known.get(key)
         except TypeError:  # a list or an object in place of a name
-            return self._origin(raw)
+            return self._origin(raw, fixed)
         if known is not None and known[0] is raw.resource:
             return known[1]
-        return self._remember(key, raw)
+        return self._remember(key, raw, fixed)
 
-    def _remember(self, key: tuple[object, ...], raw: Raw) -> Origin:
+    def _remember(self, key: tuple[object, ...], raw: Raw, fixed: Mapping[str, str]) -> Origin:
         if len(self._known) >= KEPT:
             self._known.clear()
-        origin = self._origin(raw)
+        origin = self._origin(raw, fixed)
         self._known[key] = (raw.resource, origin)
         return origin
 
-    def _origin(self, raw: Raw) -> Origin:
+    def _origin(self, raw: Raw, fixed: Mapping[str, str]) -> Origin:
         attributes = _identifying(raw.resource)
         for name in {*self._identity, *attributes}:
             if value := text(raw.attributes.get(name)):
@@ -76,7 +76,7 @@ class Origins:
             product=claude_code.PRODUCT,
             service_name=text(raw.resource.get("service.name")) or claude_code.PRODUCT,
             service_version=version or None,
-            attributes=attributes,
+            attributes=attributes | dict(fixed),
         )
 
 

@@ -68,8 +68,9 @@ def raw_logs(request: ExportRequest) -> Iterator[RawLog]:
 def _proto_logs(request: ExportRequest) -> Iterator[RawLog]:
     try:
         message = LogsRequest.FromString(inflated(request))
+        fixed = tuple(request.fixed.items())
         for of_resource in message.resource_logs:
-            resource = _resource(of_resource.resource)
+            resource = _resource(of_resource.resource, fixed)
             for of_scope in of_resource.scope_logs:
                 name, version = _scope(of_scope.scope)
                 for record in of_scope.log_records:
@@ -79,9 +80,12 @@ def _proto_logs(request: ExportRequest) -> Iterator[RawLog]:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _resource(resource: bytes) -> dict[str, Value]:
-    """The attributes of a Resource message; one dict for all requests of an installation."""
-    return _attributes.read(Resource.FromString(resource).attributes)
+def _resource(resource: bytes, fixed: tuple[tuple[str, str], ...]) -> dict[str, Value]:
+    """The attributes of a Resource message, under what the sender's token says.
+
+    One dict for all requests of an installation.
+    """
+    return _attributes.read(Resource.FromString(resource).attributes) | dict(fixed)
 
 
 @functools.lru_cache(maxsize=KEPT)

@@ -83,18 +83,19 @@ class Decoder:
                 yield Foreign(raw.scope_name, foreign)
                 continue
             try:
-                yield self._span(raw, request.received_at_ms)
+                yield self._span(raw, request)
             except (ValueError, TypeError, OverflowError) as error:
                 yield Unreadable(
                     index=index, reason=_reason(error), record=msgspec.json.encode(raw)
                 )
 
-    def _span(self, raw: RawSpan, received_at_ms: int) -> Record:
+    def _span(self, raw: RawSpan, request: ExportRequest) -> Record:
         event = claude_code.decode_span(
-            raw, received_at_ms=received_at_ms, hidden=self._hidden(raw)
+            raw, received_at_ms=request.received_at_ms, hidden=self._hidden(raw)
         )
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
-        return Record(event=allowed, origin=self._origins.of(raw), arrived_ms=received_at_ms)
+        origin = self._origins.of(raw, request.fixed)
+        return Record(event=allowed, origin=origin, arrived_ms=request.received_at_ms)
 
     def _records(self, request: ExportRequest) -> Iterator[Decoded]:
         twins: Counter[bytes] = Counter()
@@ -103,7 +104,7 @@ class Decoder:
                 yield Foreign(raw.scope_name)
                 continue
             try:
-                yield self._record(raw, request.received_at_ms, twins)
+                yield self._record(raw, request, twins)
             except (ValueError, TypeError, OverflowError) as error:
                 yield Unreadable(
                     index=index, reason=_reason(error), record=msgspec.json.encode(raw)
@@ -114,13 +115,13 @@ class Decoder:
             if not claude_code.recognises(raw.scope_name):
                 if not raw.is_second_half:
                     yield Foreign(raw.scope_name)
-            elif measurement := self._measurement(raw, request.received_at_ms):
+            elif measurement := self._measurement(raw, request):
                 yield measurement
             elif not raw.is_second_half:
                 reason = f"{raw.name} has no usable value"
                 yield Unreadable(index=index, reason=reason, record=repr(raw).encode())
 
-    def _measurement(self, raw: RawPoint, received_at_ms: int) -> Measurement | None:
+    def _measurement(self, raw: RawPoint, request: ExportRequest) -> Measurement | None:
         session_id, conversation = claude_code.session_and_conversation(
             raw.attributes, raw.resource
         )
@@ -128,19 +129,19 @@ class Decoder:
             raw,
             conversation=conversation,
             session_id=session_id,
-            received_at_ms=received_at_ms,
+            received_at_ms=request.received_at_ms,
             hidden=self._hidden(raw),
         )
         if point is None:
             return None
         return Measurement(
             point=point,
-            origin=self._origins.of(raw),
-            arrived_ms=received_at_ms,
+            origin=self._origins.of(raw, request.fixed),
+            arrived_ms=request.received_at_ms,
             records=0 if raw.is_second_half else 1,
         )
 
-    def _record(self, raw: RawLog, received_at_ms: int, twins: Counter[bytes]) -> Record:
+    def _record(self, raw: RawLog, request: ExportRequest, twins: Counter[bytes]) -> Record:
         name = claude_code.event_name(raw)
         key = claude_code.record_key(raw, name, 0)
         if not claude_code.is_numbered(raw):
@@ -150,11 +151,12 @@ class Decoder:
             raw,
             name,
             key=key,
-            time_ms=_moment_ms(raw.time_unix_ns, received_at_ms),
+            time_ms=_moment_ms(raw.time_unix_ns, request.received_at_ms),
             hidden=self._hidden(raw),
         )
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
-        return Record(event=allowed, origin=self._origins.of(raw), arrived_ms=received_at_ms)
+        origin = self._origins.of(raw, request.fixed)
+        return Record(event=allowed, origin=origin, arrived_ms=request.received_at_ms)
 
     def _hidden(self, raw: RawLog | RawPoint | RawSpan) -> frozenset[str]:
         """Attributes that the trace tells."""

@@ -39,7 +39,7 @@ def trace_facts(turn: TurnFacts, settings: TraceSettings) -> TraceFacts:
     return TraceFacts(
         name=trace_name(turn),
         session_id=turn.session_id,
-        user_id=_user(attributes),
+        user_id=user_of(attributes),
         tags=(*tags_of(attributes, settings), turn.origin.product),
         metadata=_trace_metadata(turn, tagged, {name for name, _ in settings.tags}),
         version=turn.origin.service_version,
@@ -71,7 +71,8 @@ def trace_name(turn: TurnFacts) -> str:
     return f"{turn.origin.product} /{turn.command}" if turn.command else turn.origin.product
 
 
-def _user(attributes: Mapping[str, str]) -> str | None:
+def user_of(attributes: Mapping[str, str]) -> str | None:
+    """Who it was, by the first attribute of ``FALLBACK_USERS`` that is told."""
     return next((_cut(attributes[name]) for name in FALLBACK_USERS if name in attributes), None)
 
 

@@ -10,6 +10,7 @@ class ForeignSpan(msgspec.Struct, frozen=True, kw_only=True):
         span: The OTLP ``Span`` message.
         resource: The OTLP ``Resource`` message it came with; ``scope`` likewise.
         attributes: The resource's attributes as text, of which tags are made.
+        fixed: Those of them that the sender's token gives it, whatever the span says.
     """
 
     trace_id: str
@@ -23,6 +24,7 @@ class ForeignSpan(msgspec.Struct, frozen=True, kw_only=True):
     resource: bytes
     scope: bytes
     attributes: dict[str, str]
+    fixed: dict[str, str] = {}
 
 
 class Forwarded(msgspec.Struct, frozen=True, kw_only=True):

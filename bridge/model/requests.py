@@ -30,6 +30,8 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
         gzipped: Whether ``body`` is gzip.
         records: Log records, metric data points or spans in it.
         received_at_ms: Our clock, Unix milliseconds.
+        sender: Name of the token it came with; "" where none is needed.
+        fixed: Attributes that the token gives all of it, whatever the client says.
     """
 
     signal: Signal
@@ -38,6 +40,8 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     gzipped: bool
     records: int
     received_at_ms: int
+    sender: str = ""
+    fixed: dict[str, str] = {}
 
 
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 Responsible for: one port, the three ``Export`` methods, that a message's bytes are kept as they
 came (inflated, nothing decoded), and that every call is answered.
-Left to others: looking through a body (``records``), committing (``intake``).
+Left to others: who may send (``access``), looking through a body (``records``), committing
+(``intake``).
 
 Claude Code tries nothing again over gRPC, whatever the answer says, so http/protobuf is the safer
 choice for it; other exporters do, and go by the code and its RetryInfo.
@@ -15,9 +16,11 @@ connections and answer none.
 
 import asyncio
 import functools
-from collections.abc import Mapping
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -29,14 +32,15 @@ from bridge.clock import Clock
 from bridge.errors import BridgeError, IntakeUnavailableError, UndecodableError
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.receive import records
+from bridge.receive.access import Access, Sender
 from bridge.receive.http import (
     FINISH_TIMEOUT_S,
     LARGE_BODY_BYTES,
     RETRY_AFTER_S,
     AcceptsRequests,
 )
-from bridge.receive.journal import note_failure
-from bridge.receive.request import MAX_BODY_BYTES
+from bridge.receive.journal import note, note_failure
+from bridge.receive.request import MAX_BODY_BYTES, Refusal, RefusedError
 from bridge.receive.response import EMPTY_RESPONSE
 
 SERVICES: Final[Mapping[Signal, str]] = {
@@ -45,6 +49,8 @@ SERVICES: Final[Mapping[Signal, str]] = {
     Signal.TRACES: "opentelemetry.proto.collector.trace.v1.TraceService",
 }
 
+METHODS: Final = {f"/{service}/Export": signal for signal, service in SERVICES.items()}
+
 STATUS_DETAILS: Final = "grpc-status-details-bin"
 """Trailer of a google.rpc.Status: where clients look for RetryInfo."""
 
@@ -52,6 +58,7 @@ LARGEST_LIMIT_BYTES: Final = 2**31 - 1
 """gRPC keeps its limit in 32 bits; no message can be larger in any case."""
 
 Call = grpc.aio.ServicerContext[bytes, bytes]
+Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
 
 async def serve(
@@ -60,6 +67,8 @@ async def serve(
     address: str,
     *,
     max_body_bytes: int = MAX_BODY_BYTES,
+    access: Access | None = None,
+    refused: Counter[str] | None = None,
 ) -> "Exporting":
     """Listen for exports; ends with ``close``.
 
@@ -68,6 +77,8 @@ async def serve(
         clock: Stamps requests.
         address: ``host:port``, an IPv6 host in brackets; port 0 takes any free one.
         max_body_bytes: Largest message, on the wire and inflated.
+        access: Who may send; without it, everybody.
+        refused: Counts refusals by their reason, if given.
 
     Raises:
         BridgeError: The address cannot be listened on.
@@ -75,7 +86,9 @@ async def serve(
     # The core inflates, stops where the limit is reached, and answers RESOURCE_EXHAUSTED itself.
     limit = ("grpc.max_receive_message_length", min(max_body_bytes, LARGEST_LIMIT_BYTES))
     server = grpc.aio.server(options=[limit])
-    exporting = Exporting(server, intake, clock)
+    exporting = Exporting(
+        server, intake, clock, access or Access(clock), Counter() if refused is None else refused
+    )
     try:
         exporting.port = server.add_insecure_port(address)
     except RuntimeError as error:
@@ -99,37 +112,54 @@ class Exporting:
         port: Where it listens.
     """
 
-    def __init__(self, server: grpc.aio.Server, intake: AcceptsRequests, clock: Clock) -> None:
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        intake: AcceptsRequests,
+        clock: Clock,
+        access: Access,
+        refused: Counter[str],
+    ) -> None:
         self.port = 0
         self._server = server
         self._intake = intake
         self._clock = clock
+        self._access = access
+        self._refused = refused
         self._check_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-grpc-check")
-        server.add_generic_rpc_handlers([self._handlers(signal) for signal in Signal])
+        server.add_generic_rpc_handlers([_Door(self._handler)])
 
     async def close(self) -> None:
         """Stop listening, then finish open calls within ``FINISH_TIMEOUT_S``."""
         await self._server.stop(FINISH_TIMEOUT_S)
         self._check_thread.shutdown()
 
-    def _handlers(self, signal: Signal) -> grpc.GenericRpcHandler:
+    def _handler(self, signal: Signal, metadata: Mapping[str, str]) -> Handler:
+        """What takes a call of these metadata: decided before its message is read."""
+        try:
+            sender = self._access.admit(metadata)
+        except RefusedError as refused:
+            self._count_refusal(refused.refusal)
+            return _refusing(_refused(refused))
         # Without a deserializer the handler is given the message's bytes.
-        export: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
-            functools.partial(self._export, signal)
-        )
-        return grpc.method_handlers_generic_handler(SERVICES[signal], {"Export": export})
+        return grpc.unary_unary_rpc_method_handler(functools.partial(self._export, signal, sender))
 
-    async def _export(self, signal: Signal, body: bytes, call: Call) -> bytes:
-        failure = await self._failure(signal, body)
+    def _count_refusal(self, refusal: Refusal) -> None:
+        self._refused[refusal] += 1
+        note(logging.DEBUG, "receive.refused", reason=refusal)
+
+    async def _export(self, signal: Signal, sender: Sender, body: bytes, call: Call) -> bytes:
+        failure = await self._failure(signal, sender, body)
         if failure is not None:
             await call.abort(*failure)
         return EMPTY_RESPONSE[Encoding.PROTOBUF]
 
-    async def _failure(self, signal: Signal, body: bytes) -> _Failure | None:
+    async def _failure(self, signal: Signal, sender: Sender, body: bytes) -> _Failure | None:
         """Accept an export request, or say why not."""
         try:
-            await self._accept(signal, body)
+            await self._accept(signal, sender, body)
         except UndecodableError as undecodable:
+            self._count_refusal(Refusal.MALFORMED)
             return _Failure(grpc.StatusCode.INVALID_ARGUMENT, f"The message is {undecodable}.")
         except IntakeUnavailableError as unavailable:
             return _unavailable(unavailable.retry_after_s)
@@ -138,7 +168,7 @@ class Exporting:
             return _unavailable(RETRY_AFTER_S)
         return None
 
-    async def _accept(self, signal: Signal, body: bytes) -> None:
+    async def _accept(self, signal: Signal, sender: Sender, body: bytes) -> None:
         counted = await self._count(signal, body)
         if counted:
             await self._intake.append(
@@ -149,6 +179,8 @@ class Exporting:
                     gzipped=False,
                     records=counted,
                     received_at_ms=self._clock.now_ms(),
+                    sender=sender.name,
+                    fixed=sender.fixed,
                 )
             )
 
@@ -160,13 +192,51 @@ class Exporting:
         )
 
 
+class _Door(grpc.GenericRpcHandler):
+    """Finds what takes a call, from its head."""
+
+    def __init__(self, handler: Callable[[Signal, Mapping[str, str]], Handler]) -> None:
+        self._handler = handler
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
+        """None for a method that is not ours, which gRPC answers UNIMPLEMENTED."""
+        signal = METHODS.get(handler_call_details.method)
+        if signal is None:
+            return None
+        metadata = handler_call_details.invocation_metadata or ()
+        texts = {key: value for key, value in metadata if isinstance(value, str)}
+        return self._handler(signal, texts)
+
+
+def _refusing(failure: _Failure) -> Handler:
+    """What ends a call without reading its message.
+
+    Of a stream of messages none is read until somebody asks for it; on the wire, one message is a
+    stream of one.
+    """
+
+    async def refuse(_: object, call: Call) -> bytes:
+        return await call.abort(*failure)
+
+    return grpc.stream_unary_rpc_method_handler(refuse)
+
+
+def _refused(refused: RefusedError) -> _Failure:
+    if refused.retry_after_s:
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED
+        return _come_again(code, str(refused), refused.retry_after_s)
+    return _Failure(grpc.StatusCode.UNAUTHENTICATED, str(refused))
+
+
 def _unavailable(retry_after_s: int) -> _Failure:
     """UNAVAILABLE: nothing is wrong with the request, and nothing of it was kept."""
-    code, _ = grpc.StatusCode.UNAVAILABLE.value
     text = f"The request could not be stored now; send it again after {retry_after_s} s."
+    return _come_again(grpc.StatusCode.UNAVAILABLE, text, retry_after_s)
+
+
+def _come_again(code: grpc.StatusCode, text: str, retry_after_s: int) -> _Failure:
+    number, _ = code.value
     detail = Any()
     detail.Pack(RetryInfo(retry_delay=Duration(seconds=retry_after_s)))
-    status = Status(code=code, message=text, details=[detail])
-    return _Failure(
-        grpc.StatusCode.UNAVAILABLE, text, ((STATUS_DETAILS, status.SerializeToString()),)
-    )
+    status = Status(code=number, message=text, details=[detail])
+    return _Failure(code, text, ((STATUS_DETAILS, status.SerializeToString()),))

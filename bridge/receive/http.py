@@ -2,8 +2,8 @@
 
 Responsible for: one port, the three export routes below any prefix, ``GET /healthz``, and that
 every request is answered, whatever happens.
-Left to others: whether to accept (``request``), committing (``intake``), the words of an answer
-(``response``), what health is (the caller).
+Left to others: who may send (``access``), whether to accept (``request``), committing
+(``intake``), the words of an answer (``response``), what health is (the caller).
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from bridge.clock import Clock
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import Encoding, ExportRequest
 from bridge.receive import response
+from bridge.receive.access import Access
 from bridge.receive.journal import connection_logger, note, note_failure
 from bridge.receive.request import (
     MAX_BODY_BYTES,
@@ -35,6 +36,9 @@ from bridge.receive.request import (
 from bridge.receive.response import Answer
 
 HealthReport = Callable[[], Mapping[str, object]]
+
+PUBLIC_HEALTH: Final = ("status", "version")
+"""What of the health report anybody may know."""
 
 LARGE_BODY_BYTES: Final = 32 * 1024
 """Larger bodies are checked on a thread, one at a time: inflating lets the loop go on, and only
@@ -71,6 +75,8 @@ def make_app(
     max_body_bytes: int = MAX_BODY_BYTES,
     body_idle_timeout_s: float = BODY_IDLE_TIMEOUT_S,
     answered: Counter[int] | None = None,
+    access: Access | None = None,
+    refused: Counter[str] | None = None,
 ) -> web.Application:
     """Build the receiver's HTTP application, to be run by ``serve``.
 
@@ -81,9 +87,16 @@ def make_app(
         max_body_bytes: Largest body, on the wire and inflated.
         body_idle_timeout_s: How long to wait for more of a body.
         answered: Counts answers by HTTP status, if given.
+        access: Who may send; without it, everybody.
+        refused: Counts refusals by their reason, if given.
     """
     limits = _Limits(body_bytes=max_body_bytes, idle_timeout_s=body_idle_timeout_s)
-    receiver = _Receiver(intake, clock, health, limits, Counter() if answered is None else answered)
+    counters = _Counters(
+        answered=Counter() if answered is None else answered,
+        refused=Counter() if refused is None else refused,
+    )
+    access = access or Access(clock)
+    receiver = _Receiver(intake, clock, health, limits, access=access, counters=counters)
     app = web.Application()
     app.router.add_get("/healthz", receiver.answer_health)
     app.router.add_route("*", "/healthz", receiver.refuse_health)
@@ -124,6 +137,11 @@ class _Limits(NamedTuple):
     idle_timeout_s: float
 
 
+class _Counters(NamedTuple):
+    answered: Counter[int]
+    refused: Counter[str]
+
+
 class _Receiver:
     """The handlers, and what they need."""
 
@@ -133,13 +151,16 @@ class _Receiver:
         clock: Clock,
         health: HealthReport,
         limits: _Limits,
-        answered: Counter[int],
+        *,
+        access: Access,
+        counters: _Counters,
     ) -> None:
         self._intake = intake
         self._clock = clock
         self._health = health
         self._limits = limits
-        self._answered = answered
+        self._access = access
+        self._counters = counters
         self._check_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-check")
         self._health_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-health")
 
@@ -156,19 +177,27 @@ class _Receiver:
             await self._accept(request)
             answer = response.accepted(encoding)
         except RefusedError as refused:
-            note(logging.DEBUG, "receive.refused", reason=refused.refusal)
-            answer = response.refused(refused.refusal, str(refused), encoding)
+            self._count_refusal(refused.refusal)
+            answer = response.refused(
+                refused.refusal, str(refused), encoding, retry_after_s=refused.retry_after_s
+            )
         except IntakeUnavailableError as unavailable:
             answer = response.unavailable(unavailable.retry_after_s, encoding)
         except Exception as error:  # noqa: BLE001 - the root of a request: a 500 loses the batch
             answer = _failed(error, encoding)
         return self._send(answer)
 
-    async def answer_health(self, _: web.Request) -> web.Response:
-        """Answer what ``health`` says, as JSON."""
+    async def answer_health(self, request: web.Request) -> web.Response:
+        """Answer what ``health`` says, as JSON.
+
+        A balancer that asks without a token is told the bridge's state and no more; all of it is
+        for those who may send, and for a person on this machine.
+        """
         loop = asyncio.get_running_loop()
         try:
             report = await loop.run_in_executor(self._health_thread, self._health)
+            if not self._access.may_see(request.headers, request.remote):
+                report = {key: report[key] for key in PUBLIC_HEALTH if key in report}
             answer = Answer(status=200, content_type=Encoding.JSON, body=orjson.dumps(dict(report)))
         except Exception as error:  # noqa: BLE001 - the root of a request
             answer = _failed(error, Encoding.JSON)
@@ -180,6 +209,7 @@ class _Receiver:
         return self._send(response.refused(Refusal.METHOD, text, Encoding.JSON, allow="GET, HEAD"))
 
     async def _accept(self, request: web.Request) -> None:
+        sender = self._access.admit(request.headers)
         head = check_head(request.path, request.method, request.headers)
         body = await _read_body(request, self._limits)
         records = await self._count(head, body)
@@ -192,6 +222,8 @@ class _Receiver:
                     gzipped=head.gzipped,
                     records=records,
                     received_at_ms=self._clock.now_ms(),
+                    sender=sender.name,
+                    fixed=sender.fixed,
                 )
             )
 
@@ -202,8 +234,12 @@ class _Receiver:
             self._check_thread, count_records, head, body, self._limits.body_bytes
         )
 
+    def _count_refusal(self, refusal: Refusal) -> None:
+        self._counters.refused[refusal] += 1
+        note(logging.DEBUG, "receive.refused", reason=refusal)
+
     def _send(self, answer: Answer) -> web.Response:
-        self._answered[answer.status] += 1
+        self._counters.answered[answer.status] += 1
         return web.Response(
             status=answer.status,
             body=answer.body,

@@ -31,8 +31,10 @@ GZIP_WINDOW_BITS: Final = 16 + zlib.MAX_WBITS
 
 
 class Refusal(StrEnum):
-    """Why a request is refused; trying the same again will not help with any of these."""
+    """Why a request is refused; trying the same again helps with the last of these only."""
 
+    UNAUTHENTICATED = "unauthenticated"
+    """No token, or one that is not known."""
     NOT_FOUND = "not_found"
     METHOD = "method"
     CONTENT_TYPE = "content_type"
@@ -43,14 +45,21 @@ class Refusal(StrEnum):
     NOT_GZIP = "not_gzip"
     MALFORMED = "malformed"
     """The body is not the signal's Export…ServiceRequest in the encoding it claims."""
+    RATE_LIMITED = "rate_limited"
+    """Its sender has to slow down; nothing is wrong with the request."""
 
 
 class RefusedError(BridgeError):
-    """A request that is not accepted. The text is for its sender and never repeats content."""
+    """A request that is not accepted. The text is for its sender and never repeats content.
 
-    def __init__(self, refusal: Refusal, text: str) -> None:
+    Attributes:
+        retry_after_s: When to send it again; 0 where that will not help.
+    """
+
+    def __init__(self, refusal: Refusal, text: str, *, retry_after_s: int = 0) -> None:
         super().__init__(text)
         self.refusal = refusal
+        self.retry_after_s = retry_after_s
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

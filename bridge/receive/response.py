@@ -23,11 +23,15 @@ class Code(IntEnum):
 
     INVALID_ARGUMENT = 3
     NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 STATUSES: Final = {
+    Refusal.UNAUTHENTICATED: (401, Code.UNAUTHENTICATED),
+    Refusal.RATE_LIMITED: (429, Code.RESOURCE_EXHAUSTED),
     Refusal.NOT_FOUND: (404, Code.NOT_FOUND),
     Refusal.METHOD: (405, Code.UNIMPLEMENTED),
     Refusal.CONTENT_TYPE: (415, Code.INVALID_ARGUMENT),
@@ -59,14 +63,29 @@ def accepted(encoding: Encoding) -> Answer:
     return Answer(status=200, content_type=encoding, body=EMPTY_RESPONSE[encoding])
 
 
-def refused(refusal: Refusal, text: str, encoding: Encoding, *, allow: str = "POST") -> Answer:
-    """Answer a request that will never be accepted as it is; ``allow`` goes with a wrong method."""
+def refused(
+    refusal: Refusal,
+    text: str,
+    encoding: Encoding,
+    *,
+    allow: str = "POST",
+    retry_after_s: int = 0,
+) -> Answer:
+    """Answer a request that is not accepted as it is.
+
+    ``allow`` goes with a wrong method, ``retry_after_s`` with a sender that was too fast.
+    """
     status, code = STATUSES[refusal]
+    headers = {
+        Refusal.METHOD: {"Allow": allow},
+        Refusal.UNAUTHENTICATED: {"WWW-Authenticate": "Bearer"},
+        Refusal.RATE_LIMITED: {"Retry-After": str(retry_after_s)},
+    }
     return Answer(
         status=status,
         content_type=encoding,
         body=_status_body(code, text, encoding),
-        headers={"Allow": allow} if refusal is Refusal.METHOD else {},
+        headers=headers.get(refusal, {}),
     )
 
 

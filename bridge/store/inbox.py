@@ -17,6 +17,7 @@ The reader remembers a stretch it found empty, and ``release`` remembers how far
 so rows of another signal that stay behind are walked over once, not at every call.
 """
 
+import json
 import sqlite3
 import threading
 import time
@@ -63,8 +64,8 @@ RELEASE_PAUSE_S: Final = 0.002
 """A lock goes to whoever asks first, which would be the thread that has just let go of it."""
 
 APPEND: Final = (
-    "INSERT INTO requests (received_at_ms, signal, encoding, gzipped, records, body)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO requests (received_at_ms, signal, encoding, gzipped, records, sender, fixed, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 WALK: Final = (
     "SELECT position, signal = ?, records, length(body) FROM requests"
@@ -230,13 +231,15 @@ def _create_schema(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("COMMIT")
 
 
-def _values(request: ExportRequest) -> tuple[int, str, str, bool, int, bytes]:
+def _values(request: ExportRequest) -> tuple[int, str, str, bool, int, str, str, bytes]:
     return (
         request.received_at_ms,
         request.signal,
         request.encoding,
         request.gzipped,
         request.records,
+        request.sender,
+        json.dumps(request.fixed),
         request.body,
     )
 

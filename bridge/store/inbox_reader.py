@@ -1,5 +1,6 @@
 """Reading the inbox beside its writer: for the assembler and for ``/healthz``."""
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from bridge.store.inbox_schema import InboxTotals, reported, schema_version, tot
 from bridge.store.sqlite import connect
 
 READ: Final = (
-    "SELECT position, received_at_ms, signal, encoding, gzipped, records, body FROM requests"
+    "SELECT position, received_at_ms, signal, encoding, gzipped, records, sender, fixed, body"
+    " FROM requests"
     " WHERE position > :after AND position <= :last AND (:signal IS NULL OR signal = :signal)"
     " ORDER BY position LIMIT :limit"
 )
 
-Row = tuple[int, int, str, str, int, int, bytes]
+Row = tuple[int, int, str, str, int, int, str, str, bytes]
 
 
 class InboxReader:
@@ -132,7 +134,7 @@ def _take(rows: Iterator[Row], max_bytes: int) -> tuple[list[InboxEntry], bool]:
 
 
 def _entry(row: Row) -> InboxEntry:
-    position, received_at_ms, signal, encoding, gzipped, records, body = row
+    position, received_at_ms, signal, encoding, gzipped, records, sender, fixed, body = row
     request = ExportRequest(
         signal=Signal(signal),
         encoding=Encoding(encoding),
@@ -140,5 +142,7 @@ def _entry(row: Row) -> InboxEntry:
         gzipped=bool(gzipped),
         records=records,
         received_at_ms=received_at_ms,
+        sender=sender,
+        fixed=json.loads(fixed),
     )
     return InboxEntry(position=position, request=request)

@@ -21,6 +21,8 @@ SCHEMA: Final = (
         encoding TEXT NOT NULL,
         gzipped INTEGER NOT NULL,
         records INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        fixed TEXT NOT NULL, -- attributes as a JSON object
         body BLOB NOT NULL
     )""",
     """CREATE TABLE IF NOT EXISTS totals (

@@ -14,7 +14,11 @@ import structlog
 from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
 REFUSED = "<refused>"
-REFUSED_KEYS = frozenset({"body", "prompt", "input", "output", "authorization", "secret_key"})
+REFUSED_KEYS = frozenset(
+    {
+        "body", "prompt", "input", "output", "authorization", "secret_key", "token", "x-api-key",
+    }
+)  # fmt: skip
 """Content and keys have no place in a log; a mistake shows as this marker instead of as them."""
 QUIET_LOGGERS = ("asyncio", "aiohttp")
 """They tell of each connection at info; their warnings are worth reading."""

@@ -9,9 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from bridge.terminal.captures import CapturedRequest
+
+HEADERS_VARIABLE = "OTEL_EXPORTER_OTLP_HEADERS"
+"""Every exporter's: a token there stands in no list of processes, as it would on a command line."""
 
 BUSY = {429, 503}
 MAX_ATTEMPTS = 6
@@ -102,6 +105,16 @@ def endpoint(url: str) -> Endpoint:
     if not usable:
         raise EndpointError(f"{url}: should be an http:// or https:// address")
     return Endpoint(base)
+
+
+def headers_of(variable: str) -> dict[str, str]:
+    """Headers from ``HEADERS_VARIABLE``: ``NAME=VALUE,NAME=VALUE``, percent-encoded or not."""
+    pairs = (unquote(part).partition("=") for part in variable.split(","))
+    return {
+        name.strip(): value.strip()
+        for name, _, value in pairs
+        if name.strip() and f"{name}{value}".isprintable() and f"{name}{value}".isascii()
+    }
 
 
 def send(

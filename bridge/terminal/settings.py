@@ -4,7 +4,8 @@ from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
-from bridge.config import MASK, LoadedConfig, written_tag
+from bridge.config import MASK, LoadedConfig, Tag, written_tag
+from bridge.config.tokens import Token
 from bridge.terminal import formats
 
 COLUMNS = ("setting", "value", "source")
@@ -41,9 +42,13 @@ def settings_record(loaded: LoadedConfig) -> dict[str, object]:
     }
 
 
+def _item(item: Tag | Token) -> str:
+    return f"{item.name}:{MASK}" if isinstance(item, Token) else written_tag(item)
+
+
 def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return MASK
     if isinstance(value, tuple):
-        return ",".join(map(written_tag, value))
+        return ",".join(map(_item, value))
     return f"{value:g}" if isinstance(value, float) else str("" if value is None else value)

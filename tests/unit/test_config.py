@@ -5,6 +5,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from bridge.config import Config, Content, LogFormat, LogLevel, Tag, load
+from bridge.config.tokens import digest_of
 from bridge.errors import ConfigError
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-planted"}
@@ -37,6 +38,10 @@ def test_nothing_set_gives_the_documented_defaults(tmp_path: Path) -> None:
         "host": "127.0.0.1",
         "port": 4318,
         "grpc_port": 4317,
+        "tokens": (),
+        "tokens_file": None,
+        "insecure_bind": False,
+        "rate_limit": 0.0,
         "tags": (
             Tag("member", "member"),
             Tag("department", "department"),
@@ -148,6 +153,11 @@ def test_everything_wrong_anywhere_is_reported_at_once_as_the_user_wrote_it(tmp_
         ("BRIDGE_ENVIRONMENT", "langfuse-dev"),
         ("BRIDGE_ENVIRONMENT", "two words"),
         ("BRIDGE_ENVIRONMENT", "x" * 41),
+        ("BRIDGE_TOKENS", "no-name"),
+        ("BRIDGE_TOKENS", "ada:one,ada:two"),
+        ("BRIDGE_TOKENS_FILE", "~nobody-of-this-name/x"),
+        ("BRIDGE_RATE_LIMIT", "-1"),
+        ("BRIDGE_INSECURE_BIND", "perhaps"),
         ("BRIDGE_DATA_DIR", "~nobody-of-this-name/x"),
         ("LANGFUSE_BASE_URL", "cloud.langfuse.com"),
         ("LANGFUSE_BASE_URL", "https://"),
@@ -280,6 +290,30 @@ def test_secrets_are_never_repeated(tmp_path: Path) -> None:
     assert "planted" not in str(told)
     assert "planted" not in repr(loaded(tmp_path / "elsewhere", KEYS))
     assert "planted" not in loaded(tmp_path / "elsewhere", KEYS).to_json()
+
+
+def test_tokens_are_never_repeated_and_only_their_digests_are_kept(tmp_path: Path) -> None:
+    assert "planted" not in str(problems(tmp_path, {"BRIDGE_TOKENS": "ada:planted,ben planted"}))
+    planted = {"BRIDGE_TOKENS": "ada:planted-token-of-ada"}
+    result = load({}, planted, tmp_path)
+    for text in (repr(result), str(result.config), result.config.to_json()):
+        assert "planted" not in text
+    piped = result.config.to_json(reveal_secrets=True)
+    assert "planted" not in piped
+    assert Config.from_json(piped).tokens == result.config.tokens
+    assert result.config.tokens[0].digest == digest_of("planted-token-of-ada")
+
+
+def test_a_token_that_could_be_guessed_is_a_warning(tmp_path: Path) -> None:
+    (warning,) = load({}, {"BRIDGE_TOKENS": f"ada:{'x' * 15},ben:{'y' * 16}"}, tmp_path).warnings
+    assert warning.startswith("BRIDGE_TOKENS: the token of ada is shorter than 16 characters")
+
+
+def test_the_tokens_file_is_in_the_data_folder_unless_it_is_named(tmp_path: Path) -> None:
+    environ = {"BRIDGE_DATA_DIR": "/srv/x"}
+    assert loaded(tmp_path, environ).tokens_path == Path("/srv/x/tokens")
+    named = loaded(tmp_path, environ | {"BRIDGE_TOKENS_FILE": "mine"})
+    assert named.tokens_path == tmp_path / "mine"
 
 
 def test_a_configuration_survives_the_pipe_to_another_process(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def test_accepted_json_is_an_empty_object() -> None:
         (Refusal.INCOMPLETE, 400, 3),
         (Refusal.NOT_GZIP, 400, 3),
         (Refusal.MALFORMED, 400, 3),
+        (Refusal.UNAUTHENTICATED, 401, 16),
+        (Refusal.RATE_LIMITED, 429, 8),
     ],
 )
 def test_refusal_has_its_status_and_code(refusal: Refusal, status: int, code: int) -> None:
@@ -57,6 +59,16 @@ def test_every_refusal_has_an_answer() -> None:
 def test_wrong_method_is_told_the_right_one() -> None:
     answer = response.refused(Refusal.METHOD, "why", Encoding.JSON)
     assert answer.headers == {"Allow": "POST"}
+
+
+def test_who_gives_no_token_is_told_how_to() -> None:
+    answer = response.refused(Refusal.UNAUTHENTICATED, "why", Encoding.JSON)
+    assert answer.headers == {"WWW-Authenticate": "Bearer"}
+
+
+def test_who_is_too_fast_is_told_when_to_come_again() -> None:
+    answer = response.refused(Refusal.RATE_LIMITED, "why", Encoding.JSON, retry_after_s=3)
+    assert answer.headers == {"Retry-After": "3"}
 
 
 def test_refusal_is_a_status_message_in_protobuf() -> None:

@@ -120,7 +120,7 @@ def test_content_and_keys_are_refused_whatever_the_format(
 ) -> None:
     configure("debug", log_format, stream)
     planted = "planted-7f3a"
-    names = ("body", "prompt", "input", "output", "authorization", "secret_key")
+    names = ("body", "prompt", "input", "output", "authorization", "secret_key", "token")
     structlog.get_logger().info("x.happened", **dict.fromkeys(names, planted))
     structlog.get_logger().info("x.happened", headers={"Authorization": planted})
     assert planted not in stream.getvalue()
