@@ -115,7 +115,7 @@ def fixed_of(text: str) -> dict[str, str]:
         TokenError: They are not ``KEY=VALUE`` with commas between them, or a key is there twice.
     """
     pairs = [part.partition("=") for part in text.split(",")] if text.strip() else []
-    fixed = {key.strip(): unquote(value).strip() for key, _, value in pairs}
+    fixed = {key.strip(): unquote(value.strip()) for key, _, value in pairs}
     if len(fixed) < len(pairs) or not all(map(_is_attribute, fixed.items())):
         raise TokenError(
             "should give attributes as KEY=VALUE,KEY=VALUE, each key once and no value empty;"
@@ -178,7 +178,9 @@ def _line(line: str, number: int) -> Token:
 
 def _is_attribute(pair: tuple[str, str]) -> bool:
     key, value = pair
-    return bool(key and value) and key.isprintable() and value.isprintable() and " " not in key
+    return (
+        bool(key and value.strip()) and key.isprintable() and value.isprintable() and " " not in key
+    )
 
 
 def _repeated(values: Iterable[str]) -> str | None:

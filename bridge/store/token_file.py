@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[Token, ...]:
         StoreError: It cannot be read, or a line of it is wrong; the text repeats nothing of it.
     """
     try:
-        return tokens_of_file(path.read_text())
+        return tokens_of_file(path.read_text("utf-8"))
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -82,11 +82,13 @@ def rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(path.parent) as folder:
-            known = path.read_text() if path.exists() else HEAD
+            known = path.read_text("utf-8") if path.exists() else HEAD
             _replace(path, "".join(f"{line}\n" for line in change(known.splitlines())))
             os.fsync(folder)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(f"cannot read {path}: it is not text") from error
 
 
 @contextmanager
@@ -103,7 +105,7 @@ def _locked(folder: Path) -> Iterator[int]:
 def _replace(path: Path, text: str) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             _give_to_reader(file.fileno(), path)

@@ -4,6 +4,7 @@ import gzip
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -36,6 +37,26 @@ def test_nothing_of_a_span_is_lost(encoding: Encoding, gzipped: bool) -> None:
     assert (span.start_ms, span.end_ms) == (T0_NS // 10**6, T0_NS // 10**6 + 5)
     assert span.attributes == {"service.name": "ci", "member": "alex"}
     assert not span.is_root
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_what_the_senders_token_fixes_stands_in_place_of_what_the_client_says(
+    encoding: Encoding,
+) -> None:
+    export = an_export()
+    own = export.resource_spans[0].scope_spans[0].spans[0]
+    own.attributes.add(key="member").value.string_value = "boss"
+    request = msgspec.structs.replace(_request(export, encoding), fixed={"member": "ada"})
+
+    (span,) = foreign_spans(request)
+
+    assert span is not None
+    assert span.attributes == {"service.name": "ci", "member": "ada"}
+    assert span.fixed == {"member": "ada"}
+    resource = Resource.FromString(span.resource)
+    told = [(pair.key, pair.value.string_value) for pair in resource.attributes]
+    assert told == [("service.name", "ci"), ("member", "ada")]
+    assert "member" not in {pair.key for pair in Span.FromString(span.span).attributes}
 
 
 def test_both_encodings_keep_the_same_bytes() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -43,6 +44,47 @@ def test_its_own_tags_and_session_are_left_to_it() -> None:
     span = _span(own)
 
     assert Span.FromString(forwarded(_foreign(span), SETTINGS).span) == span
+
+
+CLAIMS = {
+    "langfuse.trace.tags": "department:sales",
+    "langfuse.tags": "department:sales",
+    "langfuse.user.id": "boss",
+    "user.id": "boss",
+    "langfuse.release": "sales",
+    "langfuse.trace.metadata": '{"department": "sales"}',
+    "langfuse.trace.metadata.department": "sales",
+    "langfuse.session.id": "mine",
+}
+
+
+def test_what_its_senders_token_fixes_is_not_left_to_it() -> None:
+    fixed = {"member": "Ada", "department": "research"}
+    foreign = msgspec.structs.replace(
+        _foreign(_span(CLAIMS)), attributes={"service.name": "ci"} | fixed, fixed=fixed
+    )
+    settings = TraceSettings(tags=(("department", "department"),), group_by="department")
+
+    span = Span.FromString(forwarded(foreign, settings).span)
+
+    assert {pair.key: plain(pair.value) for pair in span.attributes} == {
+        "http.route": "/orders",
+        "langfuse.session.id": "mine",
+        "langfuse.trace.tags": ["department:research"],
+        "langfuse.user.id": "Ada",
+        "langfuse.release": "research",
+    }
+
+
+def test_what_a_token_does_not_fix_stays_its_own() -> None:
+    foreign = msgspec.structs.replace(_foreign(_span(CLAIMS)), fixed={"room": "7"})
+
+    span = Span.FromString(forwarded(foreign, SETTINGS).span)
+
+    kept = {key: value for key, value in CLAIMS.items() if key != "langfuse.trace.metadata"}
+    assert {pair.key: plain(pair.value) for pair in span.attributes} == {
+        "http.route": "/orders"
+    } | kept
 
 
 def test_without_tags_and_session_nothing_is_added() -> None:
