@@ -145,7 +145,7 @@ class Exporting:
         return grpc.unary_unary_rpc_method_handler(functools.partial(self._export, signal, sender))
 
     def _count_refusal(self, refusal: Refusal) -> None:
-        self._refused[refusal] += 1
+        self._refused[refusal.value] += 1
         note(logging.DEBUG, "receive.refused", reason=refusal)
 
     async def _export(self, signal: Signal, sender: Sender, body: bytes, call: Call) -> bytes:

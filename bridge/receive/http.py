@@ -235,7 +235,7 @@ class _Receiver:
         )
 
     def _count_refusal(self, refusal: Refusal) -> None:
-        self._counters.refused[refusal] += 1
+        self._counters.refused[refusal.value] += 1
         note(logging.DEBUG, "receive.refused", reason=refusal)
 
     def _send(self, answer: Answer) -> web.Response:
