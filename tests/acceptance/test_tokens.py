@@ -1,5 +1,7 @@
 """Who may send to ``langfuse-bridge run``: tokens made, used and revoked while it runs."""
 
+import contextlib
+import http.client
 import json
 import re
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 
 from bridge.config.tokens import new_token
 from tests.processes import Bridge, Langfuse, command, until
-from tests.recordings import CAPTURES, capture
+from tests.recordings import CAPTURES, JSON, capture
 
 SUBAGENT = "2.1.330/e-subagent"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - as a setting
@@ -24,10 +26,10 @@ def new(bridge: Bridge, *words: str) -> str:
     return token_command(bridge, "new", *words).strip()
 
 
-def sent(bridge: Bridge, token: str, name: str = SUBAGENT) -> dict[str, int]:
+def sent(bridge: Bridge, token: str) -> dict[str, int]:
     """What the answers to a capture were, by their status; {} when all were taken."""
     ended = command(
-        "send", str(CAPTURES / name), "--endpoint", f"http://127.0.0.1:{bridge.port}", "--json",
+        "send", str(CAPTURES / SUBAGENT), "--endpoint", f"http://127.0.0.1:{bridge.port}", "--json",
         cwd=bridge.data_dir.parent,
         OTEL_EXPORTER_OTLP_HEADERS=f"Authorization=Bearer {token}",
     )  # fmt: skip
@@ -35,16 +37,23 @@ def sent(bridge: Bridge, token: str, name: str = SUBAGENT) -> dict[str, int]:
     return dict(json.loads(ended.stdout)["refused"])
 
 
-def until_answered(bridge: Bridge, token: str, *, taken: bool) -> None:
-    """Until a request with the token is taken, or refused."""
-    until(lambda: (sent(bridge, token, "2.1.330/d-refusal") == {}) is taken, f"taken: {taken}")
+def until_answered(bridge: Bridge, token: str, status: int) -> None:
+    """Until an export without records is answered so."""
+    headers = {"Content-Type": JSON, "Authorization": f"Bearer {token}"}
+
+    def answered() -> int:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", bridge.port)) as connection:
+            connection.request("POST", "/v1/logs", b"{}", headers)
+            return connection.getresponse().status
+
+    until(lambda: answered() == status, f"answered {status}")
 
 
 def test_a_clients_own_department_loses_against_its_tokens(tmp_path: Path) -> None:
     claimed = {"member:alex", "department:engineering"}
     with Langfuse(tmp_path) as langfuse, Bridge(tmp_path, langfuse.url) as bridge:
         ada = new(bridge, "ada", "--tags", "member=ada,department=research%20%26%20more")
-        until_answered(bridge, "nobody", taken=False)
+        until_answered(bridge, "nobody", 401)
         assert sent(bridge, ada) == {}
         bridge.wait_until_settled()
         bridge.stop()
@@ -67,7 +76,7 @@ def test_tokens_come_and_go_while_it_runs(tmp_path: Path) -> None:
         assert bridge.health()["refused"] == {"unauthenticated": 3}
 
         ada = new(bridge, "ada")
-        until_answered(bridge, ada, taken=True)
+        until_answered(bridge, ada, 200)
         bridge.kill_child("receiver")
         bridge.wait_until_up()
         assert sent(bridge, ada) == {}
@@ -80,7 +89,7 @@ def test_tokens_come_and_go_while_it_runs(tmp_path: Path) -> None:
         tokens.write_text(kept)
 
         token_command(bridge, "revoke", "ada")
-        until_answered(bridge, ada, taken=False)
+        until_answered(bridge, ada, 401)
         assert sent(bridge, of_variable) == {}
         assert bridge.pids()["worker"] == pids["worker"]
         assert bridge.stop() == 0
@@ -92,7 +101,7 @@ def test_a_token_is_nowhere_but_where_it_is_shown(tmp_path: Path) -> None:
     of_variable = new_token()
     with Bridge(tmp_path, log_level="debug", tokens=f"ops:{of_variable}") as bridge:
         ada, wrong = new(bridge, "ada"), new_token()
-        until_answered(bridge, ada, taken=True)
+        until_answered(bridge, ada, 200)
         sent(bridge, wrong)
         sent(bridge, of_variable)
         shown = command("check-config", cwd=tmp_path, **bridge.environment).stdout

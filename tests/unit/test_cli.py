@@ -173,6 +173,21 @@ def test_a_capture_is_sent_with_a_line_for_each_file_and_a_summary(
     assert [headers["X-Team"] for _, headers, _ in server.asked] == ["a=b", "a=b"]
 
 
+def test_a_token_may_come_from_the_variable_that_every_exporter_reads(
+    capsys: Captured, capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer planted,X-Team=a%2Cb")
+    with an_endpoint((401, {})) as server:
+        argv = ["send", str(capture), "--endpoint", server.url, "--header", "X-Team=mine"]
+        assert main(argv) == 1
+    assert [(h["Authorization"], h["X-Team"]) for _, h, _ in server.asked] == [
+        ("Bearer planted", "mine")
+    ] * 2
+    captured = capsys.readouterr()
+    assert 'set OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer TOKEN"' in captured.err
+    assert "planted" not in f"{captured.out}{captured.err}"
+
+
 def test_what_was_sent_as_json(capsys: Captured, capture: Path) -> None:
     with an_endpoint() as server:
         assert main(["send", str(capture), "--endpoint", server.url, "--json"]) == 0

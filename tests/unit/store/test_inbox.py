@@ -77,6 +77,8 @@ def test_request_is_read_back_as_it_was_appended(inbox: Inbox, reader: InboxRead
         gzipped=True,
         records=7,
         received_at_ms=1_700_000_000_123,
+        sender="ada",
+        fixed={"department": "R&D, größer"},
     )
     inbox.append([request])
     assert reader.read(0, None, PLENTY, PLENTY) == [InboxEntry(position=1, request=request)]

@@ -13,11 +13,26 @@ from bridge.terminal.sending import (
     Sent,
     Summary,
     endpoint,
+    headers_of,
     send,
     summarize,
     wait_s,
 )
 from tests.unit.terminal.endpoints import an_endpoint
+
+
+@pytest.mark.parametrize(
+    ("variable", "headers"),
+    [
+        ("", {}),
+        ("a=1, b = x=y ,", {"a": "1", "b": "x=y"}),
+        ("Authorization=Bearer%20t", {"Authorization": "Bearer t"}),
+        ("Authorization=Bearer t", {"Authorization": "Bearer t"}),
+        ("a=x%0D%0Ab: c,d=ü,=e", {}),
+    ],
+)
+def test_headers_are_read_as_exporters_read_them(variable: str, headers: dict[str, str]) -> None:
+    assert headers_of(variable) == headers
 
 
 @pytest.fixture
