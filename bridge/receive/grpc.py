@@ -141,6 +141,9 @@ class Exporting:
         except RefusedError as refused:
             self._count_refusal(refused.refusal)
             return _refusing(_refused(refused))
+        except Exception as error:  # noqa: BLE001 - the root of a call
+            note_failure(error)
+            return _refusing(_unavailable(RETRY_AFTER_S))
         # Without a deserializer the handler is given the message's bytes.
         return grpc.unary_unary_rpc_method_handler(functools.partial(self._export, signal, sender))
 
