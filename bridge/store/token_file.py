@@ -47,7 +47,7 @@ class TokenFile:
     def _look(self) -> Stamp | None:
         try:
             found = self._path.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
