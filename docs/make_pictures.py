@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bridge.app import demo
+from bridge.app.demo import demo
 from bridge.terminal.traces import trace_tree
 
 PICTURE = Path(__file__).parent / "demo.svg"

@@ -11,7 +11,7 @@ MODULES = sorted((ROOT / "bridge").rglob("*.py"))
 MAX_LINES = 400
 
 STAGES = {"receive", "store", "decode", "correlate", "langfuse", "terminal"}
-SHARED = {"model", "config", "errors", "clock", "telemetry", "protowire"}
+SHARED = {"model", "otlp", "config", "errors", "clock", "telemetry", "protowire"}
 ALLOWED = {
     "__main__": {"cli"},
     "cli": {"app", *STAGES, *SHARED},
@@ -19,6 +19,7 @@ ALLOWED = {
     **dict.fromkeys(STAGES, SHARED),
     "config": {"errors"},
     "telemetry": {"model", "errors", "clock"},
+    "otlp": {"model", "errors"},
     "model": set[str](),
     "errors": set[str](),
     "clock": set[str](),

@@ -6,11 +6,8 @@
     ├── receiver     bytes in: check, commit, answer
     └── worker       assembler (inbox → ledger) and deliverer (ledger → Langfuse)
 
-``senders`` knows the tokens in force; ``child`` is what the two children share; ``reading`` is for
-commands that only look.
+``senders`` knows the tokens in force; ``child`` is what the two children share, ``lean`` keeps all
+three small, and ``handed`` is the configuration as they get it; ``reading`` is for commands that
+only look.
+Nothing is imported here: it would be paid for in each of the three.
 """
-
-from bridge.app.demo import demo
-from bridge.app.supervisor import run
-
-__all__ = ["demo", "run"]

@@ -5,16 +5,16 @@ so after any failure it is thrown away and read again.
 """
 
 from collections import Counter
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 import structlog
 
-from bridge.config import Config
+from bridge.app.incoming import Reading
 from bridge.correlate.closing import Patience
 from bridge.correlate.correlator import Changes, Correlator, SavedTurn
 from bridge.decode.content import ContentPolicy
-from bridge.decode.records import Decoder, Foreign, Unreadable
+from bridge.decode.records import Decoded, Decoder, Foreign, Unreadable
 from bridge.errors import UndecodableError
 from bridge.langfuse import ids
 from bridge.langfuse.forward import forwarded
@@ -27,12 +27,15 @@ from bridge.model.foreign import ForeignSpan, Forwarded
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
 from bridge.model.parts import Root, Settled
-from bridge.model.requests import InboxEntry
+from bridge.model.requests import InboxEntry, Progress
 from bridge.model.scores import Score
 from bridge.model.sessions import Summary
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.ledger import COST_GAPS, UNPRICED, Ledger
 from bridge.store.step import Finished, Quarantined, Step, SummaryTrace
+
+if TYPE_CHECKING:
+    from bridge.config import Config
 
 STEP_BYTES = 4_000_000
 STEP_ENTRIES = 64
@@ -49,7 +52,7 @@ class Assembler:
         StoreError: From ``step``, when a file cannot be used. Nothing is lost; call it again.
     """
 
-    def __init__(self, config: Config, inbox: InboxReader, ledger: Ledger) -> None:
+    def __init__(self, config: "Config", inbox: InboxReader, ledger: Ledger) -> None:
         self._inbox = inbox
         self._ledger = ledger
         self._patience = Patience(
@@ -72,6 +75,8 @@ class Assembler:
         )
         self._correlator: Correlator | None = None
         self._watermark = 0
+        self._progress = Progress()
+        self._reading: Reading | None = None
         self._careful = False
 
     def step(self, now_ms: int) -> int:
@@ -80,19 +85,21 @@ class Assembler:
         Time is the arrival of each request while there are requests, so that a backlog is
         assembled as it would have been without one; it is ``now_ms`` once there are none.
 
+        A large request takes several steps, each of which goes on where the one before has ended.
+
         Returns:
-            How many requests were taken in; 0 when the inbox has been read to its end.
+            How many requests were taken in, or taken on; 0 when the inbox has been read to its end.
         """
         try:
             return self._step(now_ms)
         except Exception:
-            self._correlator = None  # it may be ahead of the ledger
+            self._forget()
             raise
 
     def isolate(self, now_ms: int) -> None:
         """After a step failed for no reason a disk could have: go on one request at a time.
 
-        A request that fails alone is quarantined whole.
+        A request that fails alone is quarantined whole, or what is left of it.
         """
         self._careful = True
         try:
@@ -109,50 +116,77 @@ class Assembler:
     def _step(self, now_ms: int) -> int:
         correlator = self._restored(now_ms)
         entries = self._entries()
-        work = _Work()
+        work = _Work(self._watermark, self._progress)
+        taken = 0
         for entry in entries:
+            if work.size_bytes >= STEP_BYTES:  # gzip may hold many times its size
+                break
             work.settled += correlator.due(entry.request.received_at_ms)
-            self._take_in(entry, correlator, work)
+            self._take_in(self._reading_of(entry, work), correlator, work)
+            taken += 1
         if not entries:
             work.settled += correlator.due(now_ms)
         self._save(correlator, work, now_ms)
-        return len(entries)
+        return taken
 
     def _entries(self) -> list[InboxEntry]:
+        if self._reading is not None:
+            return [self._reading.entry]
         most = 1 if self._careful else STEP_ENTRIES
         return self._inbox.read(self._watermark, None, STEP_BYTES, most)
 
-    def _take_in(self, entry: InboxEntry, correlator: Correlator, work: "_Work") -> None:
-        work.watermark = entry.position
+    def _reading_of(self, entry: InboxEntry, work: "_Work") -> Reading:
+        if self._reading is None:
+            self._reading = Reading(entry, self._decoder.batches(entry.request), work.progress)
+        return self._reading
+
+    def _take_in(self, reading: Reading, correlator: Correlator, work: "_Work") -> None:
+        """Take a request in to its end, or to the bound of a step."""
+        while work.size_bytes < STEP_BYTES and not reading.ended:
+            for item in self._more(reading, work):
+                self._take_item(item, reading.entry, correlator, work)
+        work.progress = reading.progress
+        if reading.ended:
+            work.watermark, work.progress = reading.entry.position, Progress()
+            self._reading = None
+
+    def _more(self, reading: Reading, work: "_Work") -> list[Decoded]:
+        """What comes next in a request; what is left of it is quarantined if it cannot be read."""
         try:
-            decoded = list(self._decoder.decode(entry.request))
+            items, size_bytes = reading.more()
         except UndecodableError as error:
-            work.quarantined.append(self._whole(entry, str(error)))
-            return
-        for item in decoded:
-            match item:
-                case Foreign(span=ForeignSpan() as span):
-                    work.forwarded.append(forwarded(span, self._settings))
-                case Foreign():
-                    work.outcomes[Outcome.OTHER_SCOPE] += 1
-                case Unreadable():
-                    work.quarantined.append(self._single(entry, item))
-                case Measurement():
-                    correlator.measure(item)
-                case Record():
-                    correlator.fold(item)
-                case _:
-                    assert_never(item)
+            work.quarantined.append(self._whole(reading.entry, str(error), reading.progress))
+            return []
+        work.size_bytes += size_bytes
+        return items
+
+    def _take_item(
+        self, item: Decoded, entry: InboxEntry, correlator: Correlator, work: "_Work"
+    ) -> None:
+        match item:
+            case Foreign(span=ForeignSpan() as span):
+                work.forwarded.append(forwarded(span, self._settings))
+            case Foreign():
+                work.outcomes[Outcome.OTHER_SCOPE] += 1
+            case Unreadable():
+                work.quarantined.append(self._single(entry, item))
+            case Measurement():
+                correlator.measure(item)
+            case Record():
+                correlator.fold(item)
+            case _:
+                assert_never(item)
 
     def _save(self, correlator: Correlator, work: "_Work", now_ms: int) -> None:
         changes = correlator.take_changes()
         finished = self._all_finished(work)
-        watermark = max(self._watermark, work.watermark)
-        if watermark == self._watermark and not (changes.turns or changes.conversations):
+        read_on = (work.watermark, work.progress) != (self._watermark, self._progress)
+        if not (read_on or changes.turns or changes.conversations):
             return
         self._ledger.commit(
             Step(
-                watermark=watermark,
+                watermark=work.watermark,
+                progress=work.progress,
                 turns=[(turn, self._trace_id(turn)) for turn in changes.turns],
                 conversations=changes.conversations,
                 finished=finished,
@@ -166,7 +200,7 @@ class Assembler:
                 sessions=[(each.session_id, each.numbers) for each in changes.sessions],
             )
         )
-        self._watermark = watermark
+        self._watermark, self._progress = work.watermark, work.progress
         _tell(work)
 
     def _scores(self, changes: Changes) -> list[tuple[Score, bool]]:
@@ -210,11 +244,12 @@ class Assembler:
             body=msgspec.msgpack.encode(settled.part) if self._keeps_content else b"",
         )
 
-    def _whole(self, entry: InboxEntry, reason: str) -> Quarantined:
+    def _whole(self, entry: InboxEntry, reason: str, progress: Progress) -> Quarantined:
+        """A request, of which what was assembled before counts no more."""
         return Quarantined(
             position=entry.position,
             record_index=None,
-            records=entry.request.records,
+            records=entry.request.records - progress.records,
             reason=reason,
             body=msgspec.msgpack.encode(entry.request) if self._keeps_content else b"",
         )
@@ -229,14 +264,15 @@ class Assembler:
         )
 
     def _quarantine(self, entry: InboxEntry, reason: str, now_ms: int) -> None:
-        self._correlator = None
+        progress = self._ledger.progress()
+        self._forget()
         self._ledger.commit(
             Step(
                 watermark=entry.position,
                 turns=(),
                 conversations=(),
                 finished=(),
-                quarantined=(self._whole(entry, reason),),
+                quarantined=(self._whole(entry, reason, progress),),
                 outcomes={},
                 at_ms=now_ms,
             )
@@ -247,22 +283,30 @@ class Assembler:
             correlator = Correlator(self._patience, self._ledger)
             correlator.restore(self._ledger.live_conversations(), now_ms=now_ms)
             self._watermark = self._ledger.watermark()
+            self._progress = self._ledger.progress()
             self._correlator = correlator
         return self._correlator
+
+    def _forget(self) -> None:
+        """What is in memory may be ahead of the ledger."""
+        self._correlator = None
+        self._reading = None
 
 
 class _Work:
     """What one step has gathered so far."""
 
-    def __init__(self) -> None:
-        self.watermark = 0
+    def __init__(self, watermark: int, progress: Progress) -> None:
+        self.watermark = watermark
+        self.progress = progress
+        self.size_bytes = 0
         self.settled: list[Settled] = []
         self.quarantined: list[Quarantined] = []
         self.forwarded: list[Forwarded] = []
         self.outcomes: Counter[Outcome] = Counter()
 
 
-def trace_settings(config: Config) -> TraceSettings:
+def trace_settings(config: "Config") -> TraceSettings:
     """The part of the configuration that mapping depends on."""
     return TraceSettings(
         tags=tuple((tag.attribute, tag.key) for tag in config.tags),

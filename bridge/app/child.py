@@ -1,6 +1,6 @@
 """What the receiver and the worker share: how a child starts, logs and stops.
 
-The parent writes the configuration as one line of JSON to the child's standard input and then
+The parent writes the configuration as one line (``handed``) to the child's standard input and then
 nothing more. The end of that input means that the parent is gone, so a child never outlives it;
 a stop request is SIGTERM. A terminal's Ctrl-C does not reach children, which are sessions of their
 own.
@@ -8,14 +8,19 @@ own.
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
-from bridge.config import Config
+from bridge.app.handed import take_over
 from bridge.telemetry import logging
+
+if TYPE_CHECKING:
+    from bridge.config import Config
 
 ORPHAN_S = 8
 """What an orphan may take for its orderly end. The parent would have killed it sooner, and the next
@@ -24,14 +29,15 @@ bridge cannot start before."""
 log = structlog.get_logger(__name__)
 
 
-def main(role: str, serve: Callable[[Config, asyncio.Event], Awaitable[None]]) -> int:
+def main(role: str, serve: "Callable[[Config, asyncio.Event], Awaitable[None]]") -> int:
     """Run one child until it is asked to stop; returns its exit code."""
     line = sys.stdin.readline()
     if not line:
         return 0  # the parent was gone before it could say anything
-    config = Config.from_json(line)
+    config = take_over(line)
     logging.configure(config.log_level, config.log_format)
     structlog.contextvars.bind_contextvars(process=role)
+    gc.freeze()  # what was imported stays, and need not be looked through again and again
     try:
         asyncio.run(_until_stopped(config, serve))
     except Exception:
@@ -41,7 +47,7 @@ def main(role: str, serve: Callable[[Config, asyncio.Event], Awaitable[None]]) -
 
 
 async def _until_stopped(
-    config: Config, serve: Callable[[Config, asyncio.Event], Awaitable[None]]
+    config: "Config", serve: "Callable[[Config, asyncio.Event], Awaitable[None]]"
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -3,21 +3,24 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from bridge import __version__
-from bridge.config import Config
 from bridge.errors import StoreError
 from bridge.model.delivery import LangfuseState
 from bridge.model.outcomes import Outcome
 from bridge.store.inbox import Inbox
 from bridge.store.reader import LedgerReader
 
+if TYPE_CHECKING:
+    from bridge.config import Config
+
 
 class Health:
     """Reads both stores and a counter when asked; nothing is kept between two questions."""
 
     def __init__(
-        self, config: Config, inbox: Inbox, ledger: LedgerReader, refused: Mapping[str, int]
+        self, config: "Config", inbox: Inbox, ledger: LedgerReader, refused: Mapping[str, int]
     ) -> None:
         self._config = config
         self._inbox = inbox

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections import Counter
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -19,14 +19,17 @@ from bridge.app.health import Health
 from bridge.app.reading import ledger_reader
 from bridge.app.senders import Senders
 from bridge.clock import SystemClock
-from bridge.config import Config
 from bridge.errors import StoreError
 from bridge.model.requests import Signal
 from bridge.receive.access import Access
+from bridge.receive.budget import MAX_BYTES, Budget
 from bridge.receive.http import make_app, serve
 from bridge.receive.intake import Intake
 from bridge.store.inbox import Inbox
 from bridge.store.reader import LedgerReader
+
+if TYPE_CHECKING:
+    from bridge.config import Config
 
 HOUSEKEEPING_S = 1.0
 TOKENS_S = 0.5
@@ -36,7 +39,7 @@ for no longer than that."""
 log = structlog.get_logger(__name__)
 
 
-async def receive(config: Config, stop: asyncio.Event, listening: socket.socket) -> None:
+async def receive(config: "Config", stop: asyncio.Event, listening: socket.socket) -> None:
     """Serve until ``stop``; then stop listening, answer what is open, commit it, close."""
     inbox = Inbox(config.data_dir / "inbox.db")
     ledger = ledger_reader(config)
@@ -45,10 +48,12 @@ async def receive(config: Config, stop: asyncio.Event, listening: socket.socket)
     senders = Senders(config)
     access = Access(SystemClock(), senders.tokens, rate_limit=config.rate_limit)
     refused = Counter[str]()
+    budget = Budget(max(MAX_BYTES, config.max_body_bytes))
     app = make_app(
         intake,
         SystemClock(),
         Health(config, inbox, seen_by_health, refused).report,
+        budget=budget,
         max_body_bytes=config.max_body_bytes,
         access=access,
         refused=refused,
@@ -56,7 +61,7 @@ async def receive(config: Config, stop: asyncio.Event, listening: socket.socket)
     listeners: list[_Listens] = [await serve(app, listening)]
     try:
         if config.grpc_port:
-            listeners.append(await _serve_grpc(config, intake, access, refused))
+            listeners.append(await _serve_grpc(config, intake, budget, access, refused))
         async with asyncio.TaskGroup() as tasks:
             tidy = partial(asyncio.to_thread, _tidy, inbox, ledger)
             tasks.create_task(child.every(HOUSEKEEPING_S, stop, tidy), name="tidy")
@@ -79,7 +84,7 @@ class _Listens(Protocol):
 
 
 async def _serve_grpc(
-    config: Config, intake: Intake, access: Access, refused: Counter[str]
+    config: "Config", intake: Intake, budget: Budget, access: Access, refused: Counter[str]
 ) -> _Listens:
     from bridge.receive import grpc  # noqa: PLC0415  not paid for when it is off
 
@@ -88,6 +93,7 @@ async def _serve_grpc(
         intake,
         SystemClock(),
         f"{host}:{config.grpc_port}",
+        budget=budget,
         max_body_bytes=config.max_body_bytes,
         access=access,
         refused=refused,

@@ -7,14 +7,17 @@ its own machine only. Left to others: the file (``store.token_file``), deciding 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import structlog
 
-from bridge.config import Config, Tag
-from bridge.config.tokens import Token, TokenError, distinct
 from bridge.errors import ConfigError, StoreError
+from bridge.model.tokens import Token, TokenError, distinct
 from bridge.receive.access import is_loopback
 from bridge.store.token_file import TokenFile
+
+if TYPE_CHECKING:
+    from bridge.config import Config, Tag
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +32,7 @@ class Senders:
         StoreError: When made, if there is no telling who may send.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: "Config") -> None:
         self._of_settings = config.tokens
         self._tags = config.tags
         self._path = config.tokens_path
@@ -72,20 +75,20 @@ class Senders:
         self._trouble = trouble
 
 
-def by_tag(fixed: Mapping[str, str], tags: Sequence[Tag]) -> dict[str, str]:
+def by_tag(fixed: Mapping[str, str], tags: Sequence["Tag"]) -> dict[str, str]:
     """What is fixed by a tag's name or its attribute is fixed by both.
 
     Otherwise ``team=x`` would leave the tag ``team`` to a client's ``team.id``.
     """
     both: dict[str, str] = {}
-    for attribute, key in tags:
-        value = fixed.get(attribute, fixed.get(key))
+    for tag in tags:
+        value = fixed.get(tag.attribute, fixed.get(tag.key))
         if value is not None:
-            both |= {attribute: value, key: value}
+            both |= {tag.attribute: value, tag.key: value}
     return dict(fixed) | both
 
 
-def checked(config: Config) -> Config:
+def checked(config: "Config") -> "Config":
     """The configuration to start with, once it is safe to listen.
 
     A tokens file that is there now is named in it: a receiver that is started again must not take
@@ -107,7 +110,7 @@ def checked(config: Config) -> Config:
     return config.model_copy(update={"tokens_file": named})
 
 
-def bind_problem(config: Config, *, has_tokens: bool) -> str | None:
+def bind_problem(config: "Config", *, has_tokens: bool) -> str | None:
     """What is wrong with listening on that host, if anything."""
     if has_tokens or is_loopback(config.host):
         return None

@@ -19,13 +19,18 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
 from bridge import __version__
-from bridge.app.senders import checked
-from bridge.config import Config
+from bridge.app import lean
+from bridge.app.handed import hand_over, take_over
 from bridge.errors import BridgeError
+from bridge.telemetry import logging
+
+if TYPE_CHECKING:
+    from bridge.config import Config
 
 RECEIVER_STOP_S = 4.5
 WORKER_STOP_S = 5.0
@@ -51,8 +56,8 @@ class Supervisor:
         port: Where it listens.
     """
 
-    def __init__(self, config: Config) -> None:
-        self._config = config = checked(config)
+    def __init__(self, config: "Config") -> None:
+        self._config = config
         self._lock = claim(config.data_dir)
         self._listening = listen(config.host, config.port)
         self._reserved = reserve(config.host, config.grpc_port) if config.grpc_port else None
@@ -89,10 +94,10 @@ class Child:
     """One child process, started again whenever it ends without being asked."""
 
     def __init__(
-        self, role: str, config: Config, lock: int, listening: socket.socket | None = None
+        self, role: str, config: "Config", lock: int, listening: socket.socket | None = None
     ) -> None:
         self._role = role
-        self._line = config.to_json(reveal_secrets=True).encode() + b"\n"
+        self._line = hand_over(config)
         self._lock = lock
         self._listening = listening
         self._process: asyncio.subprocess.Process | None = None
@@ -150,10 +155,8 @@ class Child:
     async def _start(self) -> asyncio.subprocess.Process:
         descriptors = (self._listening.fileno(),) if self._listening else ()
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            f"bridge.app.{self._role}",
-            *map(str, descriptors),
+            *lean.command(f"bridge.app.{self._role}", *descriptors),
+            env=lean.environment(),
             stdin=asyncio.subprocess.PIPE,
             pass_fds=(self._lock, *descriptors),
             start_new_session=True,  # a terminal's Ctrl-C is for the parent, which asks in order
@@ -241,16 +244,34 @@ def _bound(host: str, port: int, option: int) -> socket.socket:
     return sock
 
 
-def run(config: Config) -> int:
-    """The daemon: returns when it was asked to stop.
+def become(config: "Config") -> NoReturn:
+    """Turn this process into the daemon.
 
-    Raises:
-        BridgeError: It cannot start.
+    It stays the same process for whoever started it, but forgets what reading the settings took.
     """
-    return asyncio.run(_serve(config))
+    handed = os.memfd_create("settings", flags=0)  # which the program that follows inherits
+    os.write(handed, hand_over(config))
+    os.lseek(handed, 0, os.SEEK_SET)
+    os.execve(sys.executable, lean.command("bridge.app.supervisor", handed), lean.environment())  # noqa: S606 - ourselves
 
 
-async def _serve(config: Config) -> int:
+def main(handed: int) -> int:
+    """The daemon: returns when it was asked to stop, or could not start.
+
+    Args:
+        handed: Descriptor of a file with the settings.
+    """
+    with open(handed, "rb") as file:
+        config = take_over(file.read())
+    logging.configure(config.log_level, config.log_format)
+    try:
+        return asyncio.run(_serve(config))
+    except BridgeError as error:
+        sys.stderr.write(f"langfuse-bridge: {error}\n")
+        return 1
+
+
+async def _serve(config: "Config") -> int:
     supervisor = Supervisor(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -264,7 +285,7 @@ def endpoint(host: str, port: int) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _tell_started(config: Config, port: int) -> None:
+def _tell_started(config: "Config", port: int) -> None:
     """One line with all that is in force; secrets are masked."""
     log.info(
         "bridge.started",
@@ -275,7 +296,7 @@ def _tell_started(config: Config, port: int) -> None:
         if config.delivers
         else "none: no keys, traces are kept locally",
         data_dir=str(config.data_dir),
-        content=config.content.value,
+        content=str(config.content),
         tags=",".join(tag.key for tag in config.tags),
         settle_s=config.settle_s,
         quiet_s=config.quiet_s,
@@ -284,3 +305,7 @@ def _tell_started(config: Config, port: int) -> None:
         session_idle_s=config.session_idle_s,
         retention_days=config.retention_days,
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

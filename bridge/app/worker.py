@@ -8,14 +8,13 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from bridge.app import child
 from bridge.app.assembler import Assembler
 from bridge.clock import SystemClock
-from bridge.config import Config
 from bridge.errors import StoreError
 from bridge.langfuse.client import LangfuseTarget, connect
 from bridge.langfuse.deliver import Deliverer
@@ -24,6 +23,9 @@ from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.scores import PendingScore
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.ledger import Ledger
+
+if TYPE_CHECKING:
+    from bridge.config import Config
 
 POLL_S = 0.05
 """How often an inbox that was read to its end is looked at: a query of microseconds."""
@@ -90,7 +92,7 @@ class LedgerThread:
                 await asyncio.sleep(RETRY_S)
 
 
-async def work(config: Config, stop: asyncio.Event) -> None:
+async def work(config: "Config", stop: asyncio.Event) -> None:
     """Assemble and deliver until ``stop``; live turns stay in the ledger."""
     ledger = Ledger(config.ledger_path)
     inbox = InboxReader(config.data_dir / "inbox.db")
@@ -134,7 +136,7 @@ async def _isolate(assembler: Assembler, thread: LedgerThread, clock: SystemCloc
         await asyncio.sleep(RETRY_S)
 
 
-async def _deliver(config: Config, thread: LedgerThread, stop: asyncio.Event) -> None:
+async def _deliver(config: "Config", thread: LedgerThread, stop: asyncio.Event) -> None:
     if config.langfuse_public_key is None or config.langfuse_secret_key is None:
         await thread.note(LangfuseState.LOCAL, "no keys")
         return
@@ -151,7 +153,7 @@ async def _deliver(config: Config, thread: LedgerThread, stop: asyncio.Event) ->
             tasks.create_task(scores.run(stop), name="scores")
 
 
-async def _prune(config: Config, ledger: Ledger, thread: LedgerThread) -> None:
+async def _prune(config: "Config", ledger: Ledger, thread: LedgerThread) -> None:
     """Retention, in small steps between which others get their turn."""
     before_ms = SystemClock().now_ms() - config.retention_ms
 

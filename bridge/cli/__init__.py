@@ -1,7 +1,8 @@
 """The command ``langfuse-bridge``: arguments in, exit code out.
 
 ``arguments`` what can be written on the command line
-``commands``  one function for each command
+``commands``  one function for each command, but for
+``daemon``    the daemon's own, and
 ``tokens``    the command ``token``
 ``printing``  a terminal, a pipe or JSON
 
@@ -9,9 +10,10 @@
 lives in ``app`` and ``store``, how it looks in ``terminal``.
 """
 
+import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bridge.cli.arguments import PROG, make_parser
 from bridge.cli.printing import FAILED, USAGE, fail, tell
@@ -26,11 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return USAGE
-    # Only now: rich and pydantic would make --help and wrong usage wait.
-    from bridge.cli.commands import COMMANDS  # noqa: PLC0415
-
     try:
-        return COMMANDS[args.command](args)
+        return _command(args.command)(args)
     except ConfigError as error:
         return _refuse(error)
     except BridgeError as error:
@@ -41,6 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader is gone (`| head`); what Python would still flush at exit goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    # Only now: rich and pydantic would make --help and wrong usage wait, and rich the daemon.
+    if name == "run":
+        from bridge.cli.daemon import run  # noqa: PLC0415
+
+        return run
+    from bridge.cli.commands import COMMANDS  # noqa: PLC0415
+
+    return COMMANDS[name]
 
 
 def _write_anything(*streams: object) -> None:

@@ -1,4 +1,4 @@
-"""One function for each command: parsed arguments in, exit code out.
+"""One function for each command (``run`` has its own module): parsed arguments in, exit code out.
 
 Failures that are the bridge's own (``BridgeError``) and wrong configuration pass through to
 ``main``, which words them.
@@ -8,12 +8,10 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
-from pathlib import Path
-
-import structlog
 
 from bridge.cli import tokens
-from bridge.cli.arguments import OPTIONS, PROG
+from bridge.cli.arguments import PROG
+from bridge.cli.daemon import read_sources, run
 from bridge.cli.printing import (
     FAILED,
     OK,
@@ -25,36 +23,22 @@ from bridge.cli.printing import (
     print_lines,
     tell,
 )
-from bridge.config import Config, LoadedConfig, example_file, load
+from bridge.config import Config, LoadedConfig, example_file
 from bridge.errors import BridgeError, ConfigError
 from bridge.langfuse.wire import decode_span
 from bridge.model.views import TraceView
 from bridge.store.reader import LedgerReader
-from bridge.telemetry import logging
 from bridge.terminal import captures, choice, progress, records, sending, sessions, settings, traces
 
 UNAUTHENTICATED = 401
 
-log = structlog.get_logger(__name__)
-
-
-def run(args: argparse.Namespace) -> int:
-    """The daemon, until it is asked to stop."""
-    loaded = _read_sources(args)
-    logging.configure(loaded.config.log_level, loaded.config.log_format)
-    for warning in loaded.warnings:
-        log.warning("config.variable_ignored", reason=warning)
-    from bridge import app  # noqa: PLC0415  servers and clients that reading commands do without
-
-    return app.run(loaded.config)
-
 
 def demo(args: argparse.Namespace) -> int:
     """A recorded session through a bridge of its own, without Langfuse."""
-    from bridge import app  # noqa: PLC0415  as above
+    from bridge.app.demo import demo as play  # noqa: PLC0415  servers that other commands do without
 
     overrides: Mapping[str, object] = {} if args.keep is None else {"data_dir": str(args.keep)}
-    found = app.demo(overrides)
+    found = play(overrides)
     _print_traces(found, args)
     return OK if found else fail("nothing came out of the recorded session")
 
@@ -139,15 +123,10 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
 
 def _load(args: argparse.Namespace) -> LoadedConfig:
     """The configuration of this command; its warnings are told at once."""
-    loaded = _read_sources(args)
+    loaded = read_sources(args)
     for warning in loaded.warnings:
         tell(f"warning: {warning}")
     return loaded
-
-
-def _read_sources(args: argparse.Namespace) -> LoadedConfig:
-    options = {name: getattr(args, name, None) for name in ("config", *OPTIONS)}
-    return load(options, os.environ, Path.cwd())
 
 
 def _ledger(config: Config) -> AbstractContextManager[LedgerReader]:

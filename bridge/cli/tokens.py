@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 from bridge.cli.printing import OK, print_json, print_lines, tell
 from bridge.config import Config
-from bridge.config.tokens import (
+from bridge.errors import BridgeError
+from bridge.model.tokens import (
     Token,
     TokenError,
     check_name,
@@ -21,7 +22,6 @@ from bridge.config.tokens import (
     tokens_of_file,
     written_fixed,
 )
-from bridge.errors import BridgeError
 from bridge.store import token_file
 
 COLUMNS = ("name", "fixed", "source")

@@ -2,7 +2,6 @@
 
 ``settings``  the fields, and what values are right (:class:`Config`)
 ``loading``   defaults < file < environment < options, all problems at once (:func:`load`)
-``tokens``    who may send: the grammar of named tokens
 ``documents`` the example file and the README's table, written from the fields
 
 What only code sets is an argument and has no place here.

@@ -16,8 +16,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import TomlConfigSettingsSource
 
 from bridge.config.settings import Config
-from bridge.config.tokens import MIN_TOKEN_CHARS
 from bridge.errors import ConfigError
+from bridge.model.tokens import MIN_TOKEN_CHARS
 
 PREFIX = "BRIDGE_"
 DEFAULT_FILE = Path("config/bridge.toml")

@@ -15,7 +15,7 @@ from platformdirs import user_state_path
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.config.tokens import (
+from bridge.model.tokens import (
     Token,
     TokenError,
     distinct,

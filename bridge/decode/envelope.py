@@ -3,7 +3,7 @@
 Leaves the items themselves to ``otlp``, ``otlp_metrics`` and ``otlp_spans``.
 """
 
-import zlib
+import sys
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
@@ -21,6 +21,7 @@ from bridge.decode.values import (
 )
 from bridge.errors import UndecodableError
 from bridge.model.requests import ExportRequest
+from bridge.otlp.inflating import inflate
 
 
 class Place(TypedDict):
@@ -81,6 +82,6 @@ def inflated(request: ExportRequest) -> bytes:
     if not request.gzipped:
         return request.body
     try:
-        return zlib.decompress(request.body, wbits=31)
-    except zlib.error as error:
+        return inflate(request.body, sys.maxsize)
+    except UndecodableError as error:
         raise UndecodableError(f"the body is not gzip: {error}") from error

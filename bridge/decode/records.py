@@ -5,14 +5,16 @@ of its request.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count, repeat
 
 import msgspec
 
 from bridge.decode import claude_code, content
 from bridge.decode.attributes import union
 from bridge.decode.content import ContentPolicy
+from bridge.decode.envelope import inflated
 from bridge.decode.foreign import foreign_spans
 from bridge.decode.origins import IDENTITY, Origins
 from bridge.decode.otlp import RawLog, raw_logs
@@ -22,6 +24,7 @@ from bridge.model.events import Record
 from bridge.model.foreign import ForeignSpan
 from bridge.model.measures import Measurement
 from bridge.model.requests import ExportRequest, Signal
+from bridge.otlp.pieces import pieces
 
 NS_PER_MS = 1_000_000
 YEAR_9999_MS = 253_370_764_800_000
@@ -49,6 +52,27 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
 Decoded = Record | Measurement | Foreign | Unreadable
 
 
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Neighbours of one request, decoded together.
+
+    Attributes:
+        size_bytes: What they were in the body, about.
+        last: Whether the request ends with them.
+    """
+
+    items: list[Decoded]
+    size_bytes: int
+    last: bool
+
+
+@dataclass(slots=True)
+class _Sofar:
+    """What is counted over a whole request: the index of a record, and twins among log records."""
+
+    indexes: Iterator[int] = field(default_factory=count)
+    twins: Counter[bytes] = field(default_factory=Counter)
+
+
 class Decoder:
     """Reads requests of all signals, by the settings that decoding depends on."""
 
@@ -66,19 +90,36 @@ class Decoder:
         Raises:
             UndecodableError: The body as a whole cannot be read.
         """
+        for batch in self.batches(request):
+            yield from batch.items
+
+    def batches(self, request: ExportRequest) -> Iterator[Batch]:
+        """The same in batches; a large request is decoded piece by piece, as they are asked for.
+
+        Raises:
+            UndecodableError: The rest of the body cannot be read.
+        """
+        so_far = _Sofar()
+        body = inflated(request)
+        for piece, last in _with_last(pieces(request.signal, request.encoding, body)):
+            part = msgspec.structs.replace(request, body=piece, gzipped=False)
+            items = list(self._items(part, so_far))
+            yield Batch(items=items, size_bytes=len(piece), last=last)
+
+    def _items(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         match request.signal:
             case Signal.LOGS:
-                yield from self._records(request)
+                yield from self._records(request, so_far)
             case Signal.TRACES:
-                yield from self._spans(request)
+                yield from self._spans(request, so_far)
             case Signal.METRICS:
-                yield from self._measurements(request)
+                yield from self._measurements(request, so_far)
 
-    def _spans(self, request: ExportRequest) -> Iterator[Decoded]:
+    def _spans(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         raws = list(raw_spans(request))
         has_foreign = not all(claude_code.recognises(raw.scope_name) for raw in raws)
         whole = foreign_spans(request) if has_foreign and self._keeps_foreign else repeat(None)
-        for index, (raw, foreign) in enumerate(zip(raws, whole, strict=False)):
+        for raw, foreign, index in zip(raws, whole, so_far.indexes, strict=False):
             if not claude_code.recognises(raw.scope_name):
                 yield Foreign(raw.scope_name, foreign)
                 continue
@@ -97,21 +138,20 @@ class Decoder:
         origin = self._origins.of(raw, request.fixed)
         return Record(event=allowed, origin=origin, arrived_ms=request.received_at_ms)
 
-    def _records(self, request: ExportRequest) -> Iterator[Decoded]:
-        twins: Counter[bytes] = Counter()
-        for index, raw in enumerate(raw_logs(request)):
+    def _records(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
+        for raw, index in zip(raw_logs(request), so_far.indexes, strict=False):
             if not claude_code.recognises(raw.scope_name):
                 yield Foreign(raw.scope_name)
                 continue
             try:
-                yield self._record(raw, request, twins)
+                yield self._record(raw, request, so_far.twins)
             except (ValueError, TypeError, OverflowError) as error:
                 yield Unreadable(
                     index=index, reason=_reason(error), record=msgspec.json.encode(raw)
                 )
 
-    def _measurements(self, request: ExportRequest) -> Iterator[Decoded]:
-        for index, raw in enumerate(raw_points(request)):
+    def _measurements(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
+        for raw, index in zip(raw_points(request), so_far.indexes, strict=False):
             if not claude_code.recognises(raw.scope_name):
                 if not raw.is_second_half:
                     yield Foreign(raw.scope_name)
@@ -161,6 +201,16 @@ class Decoder:
     def _hidden(self, raw: RawLog | RawPoint | RawSpan) -> frozenset[str]:
         """Attributes that the trace tells."""
         return union(frozenset(raw.resource), self._identity)
+
+
+def _with_last(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each piece, and whether it is the last."""
+    ahead = iter(pieces)
+    piece = next(ahead, None)
+    while piece is not None:
+        following = next(ahead, None)
+        yield piece, following is None
+        piece = following
 
 
 def _reason(error: Exception) -> str:

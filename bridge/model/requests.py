@@ -44,6 +44,18 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     fixed: dict[str, str] = {}
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far the request behind the watermark has been assembled, if it takes several steps.
+
+    Attributes:
+        items: What was decoded of it so far; the next step goes on behind them.
+        records: Log records, points or spans among them.
+    """
+
+    items: int = 0
+    records: int = 0
+
+
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A committed export request and its position: positions only grow and are never reused."""
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import msgspec
 
 from bridge.clock import Clock
-from bridge.config.tokens import Token, digest_of
+from bridge.model.tokens import Token, digest_of
 from bridge.receive.rate import Bucket, take
 from bridge.receive.request import Refusal, RefusedError
 

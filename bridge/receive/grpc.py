@@ -33,6 +33,7 @@ from bridge.errors import BridgeError, IntakeUnavailableError, UndecodableError
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.receive import records
 from bridge.receive.access import Access, Sender
+from bridge.receive.budget import Budget
 from bridge.receive.http import (
     FINISH_TIMEOUT_S,
     LARGE_BODY_BYTES,
@@ -66,6 +67,7 @@ async def serve(
     clock: Clock,
     address: str,
     *,
+    budget: Budget | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     access: Access | None = None,
     refused: Counter[str] | None = None,
@@ -76,6 +78,7 @@ async def serve(
         intake: Where accepted requests go.
         clock: Stamps requests.
         address: ``host:port``, an IPv6 host in brackets; port 0 takes any free one.
+        budget: What large messages may hold together, if others draw on it too.
         max_body_bytes: Largest message, on the wire and inflated.
         access: Who may send; without it, everybody.
         refused: Counts refusals by their reason, if given.
@@ -87,7 +90,12 @@ async def serve(
     limit = ("grpc.max_receive_message_length", min(max_body_bytes, LARGEST_LIMIT_BYTES))
     server = grpc.aio.server(options=[limit])
     exporting = Exporting(
-        server, intake, clock, access or Access(clock), Counter() if refused is None else refused
+        server,
+        intake,
+        clock,
+        budget=budget or Budget(max_body_bytes),
+        access=access or Access(clock),
+        refused=Counter() if refused is None else refused,
     )
     try:
         exporting.port = server.add_insecure_port(address)
@@ -117,12 +125,15 @@ class Exporting:
         server: grpc.aio.Server,
         intake: AcceptsRequests,
         clock: Clock,
+        *,
+        budget: Budget,
         access: Access,
         refused: Counter[str],
     ) -> None:
         self.port = 0
         self._server = server
         self._intake = intake
+        self._budget = budget
         self._clock = clock
         self._access = access
         self._refused = refused
@@ -160,7 +171,9 @@ class Exporting:
     async def _failure(self, signal: Signal, sender: Sender, body: bytes) -> _Failure | None:
         """Accept an export request, or say why not."""
         try:
-            await self._accept(signal, sender, body)
+            with self._budget.share() as share:
+                share.grow(len(body))  # the core has read it: what does not fit is let go at once
+                await self._accept(signal, sender, body)
         except UndecodableError as undecodable:
             self._count_refusal(Refusal.MALFORMED)
             return _Failure(grpc.StatusCode.INVALID_ARGUMENT, f"The message is {undecodable}.")

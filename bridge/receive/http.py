@@ -12,6 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from typing import Final, NamedTuple, Protocol
 
 import orjson
@@ -21,7 +22,8 @@ from bridge.clock import Clock
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import Encoding, ExportRequest
 from bridge.receive import response
-from bridge.receive.access import Access
+from bridge.receive.access import Access, Sender
+from bridge.receive.budget import Budget, Share
 from bridge.receive.journal import connection_logger, note, note_failure
 from bridge.receive.request import (
     MAX_BODY_BYTES,
@@ -72,6 +74,7 @@ def make_app(
     clock: Clock,
     health: HealthReport,
     *,
+    budget: Budget | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     body_idle_timeout_s: float = BODY_IDLE_TIMEOUT_S,
     answered: Counter[int] | None = None,
@@ -84,13 +87,18 @@ def make_app(
         intake: Where accepted requests go.
         clock: Stamps requests.
         health: What ``GET /healthz`` answers as JSON; called on a thread of its own, may block.
+        budget: What large bodies may hold together, if others draw on it too.
         max_body_bytes: Largest body, on the wire and inflated.
         body_idle_timeout_s: How long to wait for more of a body.
         answered: Counts answers by HTTP status, if given.
         access: Who may send; without it, everybody.
         refused: Counts refusals by their reason, if given.
     """
-    limits = _Limits(body_bytes=max_body_bytes, idle_timeout_s=body_idle_timeout_s)
+    limits = _Limits(
+        body_bytes=max_body_bytes,
+        idle_timeout_s=body_idle_timeout_s,
+        budget=budget or Budget(max_body_bytes),
+    )
     counters = _Counters(
         answered=Counter() if answered is None else answered,
         refused=Counter() if refused is None else refused,
@@ -135,6 +143,7 @@ class Listener:
 class _Limits(NamedTuple):
     body_bytes: int
     idle_timeout_s: float
+    budget: Budget
 
 
 class _Counters(NamedTuple):
@@ -211,7 +220,10 @@ class _Receiver:
     async def _accept(self, request: web.Request) -> None:
         sender = self._access.admit(request.headers)
         head = check_head(request.path, request.method, request.headers)
-        body = await _read_body(request, self._limits)
+        with self._limits.budget.share() as share:
+            await self._keep(head, sender, await _read_body(request, self._limits, share))
+
+    async def _keep(self, head: Head, sender: Sender, body: bytes) -> None:
         records = await self._count(head, body)
         if records:
             await self._intake.append(
@@ -247,30 +259,35 @@ class _Receiver:
         )
 
 
-async def _read_body(request: web.Request, limits: _Limits) -> bytes:
+async def _read_body(request: web.Request, limits: _Limits, share: Share) -> bytes:
     """Read a body of at most ``limits.body_bytes``, of announced length or chunked.
 
     Raises:
         RefusedError: It is larger, or did not come whole.
+        IntakeUnavailableError: Other bodies fill the memory for now.
     """
     check_size(request.content_length or 0, limits.body_bytes)
+    await share.announce(request.content_length or 0)
     try:
         async with asyncio.timeout(limits.idle_timeout_s) as idle:
-            return await _read_chunks(request.content, limits, idle)
+            return await _read_chunks(request.content, limits, share, idle)
     except (web.RequestPayloadError, OSError) as error:  # a TimeoutError is an OSError too
         text = "The body ended early, stopped coming, or its chunks are malformed."
         raise RefusedError(Refusal.INCOMPLETE, text) from error
 
 
-async def _read_chunks(content: StreamReader, limits: _Limits, idle: asyncio.Timeout) -> bytes:
-    chunks: list[bytes] = []
-    size_bytes = 0
+async def _read_chunks(
+    content: StreamReader, limits: _Limits, share: Share, idle: asyncio.Timeout
+) -> bytes:
+    # A BytesIO grows in place and gives its buffer away; chunks to be joined would be there twice.
+    body = BytesIO()
     async for chunk in content.iter_any():
-        size_bytes += len(chunk)
+        size_bytes = body.tell() + len(chunk)
         check_size(size_bytes, limits.body_bytes)
-        chunks.append(chunk)
+        share.grow(size_bytes)
+        body.write(chunk)
         idle.reschedule(asyncio.get_running_loop().time() + limits.idle_timeout_s)
-    return b"".join(chunks)
+    return body.getvalue()
 
 
 def _failed(error: Exception, encoding: Encoding) -> Answer:

@@ -19,6 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, Signal
+from bridge.otlp.pieces import pieces
+from bridge.otlp.wire import check_utf8
 
 SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
@@ -31,10 +33,13 @@ def count(signal: Signal, encoding: Encoding, body: bytes) -> int:
     Raises:
         UndecodableError: It is not the signal's Export…ServiceRequest in that encoding.
     """
+    counter = COUNTERS[encoding, signal]
     try:
-        return COUNTERS[encoding, signal](body)
+        if encoding is Encoding.JSON:  # of which msgspec builds next to nothing
+            return counter(body)
+        return sum(map(counter, pieces(signal, encoding, body)))
     # RecursionError: msgspec follows nesting on the interpreter's stack and ends where that does.
-    except (DecodeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (DecodeError, msgspec.DecodeError, UndecodableError, RecursionError) as error:
         raise UndecodableError(f"not an export request for {signal} in {encoding}") from error
 
 
@@ -174,7 +179,7 @@ def _decode_json(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request
     escape of its own. A strict parser refuses the whole batch for it, so escaped halves, which
     matter nothing here, are looked at as ``\ufffd``.
     """
-    body.decode()  # msgspec does not look at the characters of what it skips
+    check_utf8(memoryview(body))  # msgspec does not look at the characters of what it skips
     try:
         return decoder.decode(body)
     except msgspec.ValidationError:

@@ -6,7 +6,6 @@ Left to others: reading the bytes (``http``), looking through them (``records``)
 """
 
 import re
-import zlib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
@@ -15,19 +14,14 @@ import msgspec
 
 from bridge.errors import BridgeError, UndecodableError
 from bridge.model.requests import Encoding, Signal
+from bridge.otlp.inflating import TooLargeError, inflate
 from bridge.receive import records
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Prompts and raw API bodies have no bound of their own; 108 kB was seen for a turn of six calls,
 and gateways batch thousands of records. Applies on the wire and again after inflating."""
 
-MAX_GZIP_MEMBERS: Final = 64
-"""gzip may be several members one behind another. Exporters write one; millions of empty ones
-would cost a copy of the rest of the body each."""
-
 EXPORT_PATH: Final = re.compile(r"(?:/.*)?/v1/(logs|metrics|traces)/*")
-
-GZIP_WINDOW_BITS: Final = 16 + zlib.MAX_WBITS
 
 
 class Refusal(StrEnum):
@@ -107,11 +101,15 @@ def check_size(size_bytes: int, max_body_bytes: int) -> None:
         RefusedError: It is larger.
     """
     if size_bytes > max_body_bytes:
-        raise RefusedError(
-            Refusal.TOO_LARGE,
-            f"The body is larger than {max_body_bytes} bytes, on the wire or inflated;"
-            " let the exporter send smaller batches.",
-        )
+        raise _too_large(max_body_bytes)
+
+
+def _too_large(max_body_bytes: int) -> RefusedError:
+    return RefusedError(
+        Refusal.TOO_LARGE,
+        f"The body is larger than {max_body_bytes} bytes, on the wire or inflated;"
+        " let the exporter send smaller batches.",
+    )
 
 
 def count_records(head: Head, body: bytes, max_body_bytes: int) -> int:
@@ -121,7 +119,7 @@ def count_records(head: Head, body: bytes, max_body_bytes: int) -> int:
         RefusedError: It cannot be inflated, inflates beyond the limit, or does not parse.
     """
     check_size(len(body), max_body_bytes)
-    plain = inflate(body, max_body_bytes) if head.gzipped else body
+    plain = _inflated(body, max_body_bytes) if head.gzipped else body
     try:
         return records.count(head.signal, head.encoding, plain)
     except UndecodableError as error:
@@ -132,41 +130,16 @@ def count_records(head: Head, body: bytes, max_body_bytes: int) -> int:
         ) from error
 
 
-def inflate(body: bytes, max_bytes: int) -> bytes:
-    """Undo gzip, never holding more than ``max_bytes`` of the result.
-
-    Raises:
-        RefusedError: Not gzip, cut short, or larger than ``max_bytes``.
-    """
-    plain: list[bytes] = []
-    left_bytes = max_bytes
-    for _ in range(MAX_GZIP_MEMBERS):
-        member, body = _inflate_member(body, left_bytes)
-        plain.append(member)
-        left_bytes -= len(member)
-        if not body:
-            return b"".join(plain)
-    raise _not_gzip()
-
-
-def _inflate_member(body: bytes, max_bytes: int) -> tuple[bytes, bytes]:
-    """Inflate the first gzip member of ``body``; returns it and what follows."""
-    inflater = zlib.decompressobj(GZIP_WINDOW_BITS)
+def _inflated(body: bytes, max_bytes: int) -> bytes:
     try:
-        # One byte more than allowed tells "just fits" from "too large"; 0 would mean no limit.
-        plain = inflater.decompress(body, max_bytes + 1)
-    except zlib.error as error:
-        raise _not_gzip() from error
-    check_size(len(plain), max_bytes)
-    if not inflater.eof:
-        raise _not_gzip()
-    return plain, inflater.unused_data
-
-
-def _not_gzip() -> RefusedError:
-    return RefusedError(
-        Refusal.NOT_GZIP, "Content-Encoding says gzip, but the body is not one complete gzip file."
-    )
+        return inflate(body, max_bytes)
+    except TooLargeError:
+        raise _too_large(max_bytes) from None
+    except UndecodableError as error:
+        raise RefusedError(
+            Refusal.NOT_GZIP,
+            "Content-Encoding says gzip, but the body is not one complete gzip file.",
+        ) from error
 
 
 def _signal(path: str) -> Signal:

@@ -7,6 +7,7 @@ assembler's watermark), how many appends share one commit (``receive.intake``).
 ::
 
     requests   one row per export request; position = rowid, so appending writes at the end only
+    parts      what a large body has behind its first ``PART_BYTES``
     totals     accepted          records ever appended
                kept_requests     rows in ``requests``
                kept_<signal>     records in those rows
@@ -33,6 +34,7 @@ from bridge.store.inbox_schema import (
     ACCEPTED,
     KEPT_RECORDS,
     KEPT_REQUESTS,
+    PART_BYTES,
     SCHEMA,
     SCHEMA_VERSION,
     InboxTotals,
@@ -67,9 +69,16 @@ APPEND: Final = (
     "INSERT INTO requests (received_at_ms, signal, encoding, gzipped, records, sender, fixed, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
+APPEND_PART: Final = "INSERT INTO parts VALUES (?, ?, ?)"
 WALK: Final = (
-    "SELECT position, signal = ?, records, length(body) FROM requests"
+    "SELECT position, signal = ?, records, length(body) + (SELECT"
+    " ifnull(sum(length(parts.body)), 0) FROM parts WHERE parts.position = requests.position)"
+    " FROM requests"
     " WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
+)
+RELEASE_PARTS: Final = (
+    "DELETE FROM parts WHERE position > ?1 AND position <= ?2 AND position IN"
+    " (SELECT position FROM requests WHERE position > ?1 AND position <= ?2 AND signal = ?3)"
 )
 RELEASE: Final = "DELETE FROM requests WHERE position > ? AND position <= ? AND signal = ?"
 
@@ -111,6 +120,7 @@ class Inbox:
         try:
             with self._lock, self._transaction() as connection:
                 connection.executemany(APPEND, map(_values, requests))
+                connection.executemany(APPEND_PART, _parts(connection, requests))
                 _add_to_totals(connection, requests)
         except (sqlite3.Error, StoreError) as error:
             raise IntakeUnavailableError(f"inbox: {error}", RETRY_AFTER_S) from error
@@ -174,7 +184,8 @@ class Inbox:
 
     def _delete(self, signal: Signal, end: int, counts: Sequence[int]) -> None:
         with self._transaction() as connection:
-            connection.execute(RELEASE, (self._walked[signal], end, signal))
+            for statement in (RELEASE_PARTS, RELEASE):
+                connection.execute(statement, (self._walked[signal], end, signal))
             _change_totals(
                 connection, {KEPT_REQUESTS: -len(counts), KEPT_RECORDS[signal]: -sum(counts)}
             )
@@ -240,8 +251,19 @@ def _values(request: ExportRequest) -> tuple[int, str, str, bool, int, str, str,
         request.records,
         request.sender,
         json.dumps(request.fixed),
-        request.body,
+        request.body[:PART_BYTES],
     )
+
+
+def _parts(
+    connection: sqlite3.Connection, requests: Sequence[ExportRequest]
+) -> Iterator[tuple[int, int, memoryview]]:
+    """Rows of ``parts`` for the requests that have just been inserted, one behind the other."""
+    (last,) = connection.execute("SELECT last_insert_rowid()").fetchone()
+    for position, request in enumerate(requests, last - len(requests) + 1):
+        body = memoryview(request.body)
+        for number, at in enumerate(range(PART_BYTES, len(body), PART_BYTES)):
+            yield position, number, body[at : at + PART_BYTES]
 
 
 def _add_to_totals(connection: sqlite3.Connection, requests: Sequence[ExportRequest]) -> None:

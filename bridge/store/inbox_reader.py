@@ -5,12 +5,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 from bridge.errors import StoreError
 from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
-from bridge.store.inbox_schema import InboxTotals, reported, schema_version, totals_of
+from bridge.store.inbox_schema import PART_BYTES, InboxTotals, reported, schema_version, totals_of
 from bridge.store.sqlite import connect
 
 READ: Final = (
@@ -19,6 +20,9 @@ READ: Final = (
     " WHERE position > :after AND position <= :last AND (:signal IS NULL OR signal = :signal)"
     " ORDER BY position LIMIT :limit"
 )
+
+READ_PARTS: Final = "SELECT body FROM parts WHERE position = ? ORDER BY number"
+PARTS_BYTES: Final = "SELECT ifnull(sum(length(body)), 0) FROM parts WHERE position = ?"
 
 Row = tuple[int, int, str, str, int, int, str, str, bytes]
 
@@ -52,7 +56,7 @@ class InboxReader:
             last = _last_position(connection)
             rows = _rows(connection, self._skip(after, signal), last, signal, max_entries)
             with closing(rows):
-                entries, exhausted = _take(rows, max_bytes)
+                entries, exhausted = _take(connection, rows, max_bytes)
             if exhausted and len(entries) < max_entries:
                 self._empty[signal] = (entries[-1].position if entries else after, last)
             return entries
@@ -121,24 +125,46 @@ def _rows(
     )
 
 
-def _take(rows: Iterator[Row], max_bytes: int) -> tuple[list[InboxEntry], bool]:
+def _take(
+    connection: sqlite3.Connection, rows: Iterator[Row], max_bytes: int
+) -> tuple[list[InboxEntry], bool]:
     """Entries up to ``max_bytes``, and whether the rows came to their end."""
     entries: list[InboxEntry] = []
     taken_bytes = 0
     for row in rows:
-        taken_bytes += len(row[-1])
+        taken_bytes += _size(connection, row)
         if entries and taken_bytes > max_bytes:
             return entries, False
-        entries.append(_entry(row))
+        entries.append(_entry(connection, row))
     return entries, True
 
 
-def _entry(row: Row) -> InboxEntry:
+def _size(connection: sqlite3.Connection, row: Row) -> int:
+    """Of the whole body, without reading its parts."""
+    position, first = row[0], row[-1]
+    if len(first) < PART_BYTES:
+        return len(first)
+    parts_bytes: int = connection.execute(PARTS_BYTES, (position,)).fetchone()[0]
+    return len(first) + parts_bytes
+
+
+def _whole(connection: sqlite3.Connection, position: int, first: bytes) -> bytes:
+    """A body of which ``first`` is the beginning."""
+    if len(first) < PART_BYTES:
+        return first
+    body = BytesIO()  # which gives its buffer away: nothing is there twice
+    body.write(first)
+    for (part,) in connection.execute(READ_PARTS, (position,)):
+        body.write(part)
+    return body.getvalue()
+
+
+def _entry(connection: sqlite3.Connection, row: Row) -> InboxEntry:
     position, received_at_ms, signal, encoding, gzipped, records, sender, fixed, body = row
     request = ExportRequest(
         signal=Signal(signal),
         encoding=Encoding(encoding),
-        body=body,
+        body=_whole(connection, position, body),
         gzipped=bool(gzipped),
         records=records,
         received_at_ms=received_at_ms,

@@ -25,11 +25,21 @@ SCHEMA: Final = (
         fixed TEXT NOT NULL, -- attributes as a JSON object
         body BLOB NOT NULL
     )""",
+    """CREATE TABLE IF NOT EXISTS parts (
+        position INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        body BLOB NOT NULL,
+        PRIMARY KEY (position, number)
+    )""",
     """CREATE TABLE IF NOT EXISTS totals (
         name TEXT PRIMARY KEY,
         value INTEGER NOT NULL
     ) WITHOUT ROWID""",
 )
+
+PART_BYTES: Final = 1024 * 1024
+"""SQLite copies what it is given, twice for a moment. So a row of ``requests`` has that much of a
+body, and what is behind it stands in ``parts``, in the order of ``number``."""
 
 ACCEPTED: Final = "accepted"
 KEPT_REQUESTS: Final = "kept_requests"

@@ -15,6 +15,7 @@ from typing import Final
 from bridge.errors import StoreError
 from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.outcomes import Outcome
+from bridge.model.requests import Progress
 from bridge.model.scores import PendingScore
 from bridge.store import scores
 from bridge.store import step as rows
@@ -39,6 +40,7 @@ UNPRICED: Final = "unpriced_requests"
 requests came without a cost."""
 
 WATERMARK: Final = "watermark"
+PROGRESS: Final = "progress"
 LAST_DELIVERY: Final = "last_delivery_ms"
 LANGFUSE: Final = "langfuse"
 
@@ -76,6 +78,12 @@ class Ledger:
         with self._reported() as connection:
             return int(_fact(connection, WATERMARK) or 0)
 
+    def progress(self) -> Progress:
+        """How much of the request behind the watermark was assembled."""
+        with self._reported() as connection:
+            items, _, records = (_fact(connection, PROGRESS) or "0 0").partition(" ")
+            return Progress(int(items), int(records))
+
     def commit(self, step: Step) -> None:
         """Make a step true, all of it or nothing, with one fsync."""
         with self._transaction() as connection:
@@ -88,6 +96,7 @@ class Ledger:
             _add_totals(connection, totals)
             _add_totals(connection, step.tallies)
             _set_fact(connection, WATERMARK, str(step.watermark))
+            _set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
 
     def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
         """The oldest pending spans up to the bounds, at least one if there is any."""

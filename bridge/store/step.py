@@ -9,6 +9,7 @@ import orjson
 from bridge.model.foreign import Forwarded
 from bridge.model.observations import Level, Observation
 from bridge.model.outcomes import Outcome
+from bridge.model.requests import Progress
 from bridge.model.scores import Score
 from bridge.model.sessions import SessionNumbers
 
@@ -80,7 +81,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """All that one assemble step leads to.
 
     Attributes:
-        watermark: Position of the last request assembled.
+        watermark: Position of the last request assembled whole.
+        progress: How much of the next one was.
         turns: (turn, trace id) of every turn that changed.
         forwarded: Spans of other programs, each one record.
         tallies: What else is counted, by name.
@@ -95,6 +97,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: Sequence[Quarantined]
     outcomes: Mapping[Outcome, int]
     at_ms: int
+    progress: Progress = Progress()
     summaries: Sequence[SummaryTrace] = ()
     forwarded: Sequence[Forwarded] = ()
     tallies: Mapping[str, int] = {}

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bridge.config.tokens import Token, TokenError, tokens_of_file
 from bridge.errors import StoreError
+from bridge.model.tokens import Token, TokenError, tokens_of_file
 
 HEAD = """\
 # Who may send to langfuse-bridge: NAME sha256:DIGEST KEY=VALUE,KEY=VALUE

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.config import MASK, LoadedConfig, Tag, written_tag
-from bridge.config.tokens import Token
+from bridge.model.tokens import Token
 from bridge.terminal import formats
 
 COLUMNS = ("setting", "value", "source")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.tokens import new_token
+from bridge.model.tokens import new_token
 from tests.processes import Bridge, Langfuse, command, until
 from tests.recordings import CAPTURES, JSON, capture
 

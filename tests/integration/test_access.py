@@ -22,8 +22,8 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from structlog.testing import capture_logs
 
-from bridge.config.tokens import Token, digest_of
 from bridge.model.requests import ExportRequest, Signal
+from bridge.model.tokens import Token, digest_of
 from bridge.receive import grpc as over_grpc
 from bridge.receive import http as over_http
 from bridge.receive.access import Access

@@ -5,13 +5,18 @@ import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
+from bridge.store import inbox, inbox_reader
 from bridge.store.inbox import Inbox
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.inbox_schema import InboxTotals
+
+PART_BYTES = 7
+"""So that bodies of a few bytes are kept in parts."""
 
 SIGNALS = st.sampled_from(Signal)
 
@@ -31,6 +36,9 @@ class InboxAgainstList(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.patch = pytest.MonkeyPatch()
+        for module in (inbox, inbox_reader):
+            self.patch.setattr(module, "PART_BYTES", PART_BYTES)
         self.folder = Path(tempfile.mkdtemp())
         self.inbox = Inbox(self.folder / "inbox.db")
         self.reader = InboxReader(self.folder / "inbox.db")
@@ -94,6 +102,7 @@ class InboxAgainstList(RuleBasedStateMachine):
         assert self.reader.totals() == self.inbox.totals() == expected
 
     def teardown(self) -> None:
+        self.patch.undo()
         self.inbox.close()
         self.reader.close()
         shutil.rmtree(self.folder)

@@ -5,8 +5,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from bridge.config import Config, Content, LogFormat, LogLevel, Tag, load
-from bridge.config.tokens import digest_of
 from bridge.errors import ConfigError
+from bridge.model.tokens import digest_of
 
 KEYS = {"LANGFUSE_PUBLIC_KEY": "pk-lf-1", "LANGFUSE_SECRET_KEY": "sk-lf-planted"}
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bridge.config.tokens import (
+from bridge.model.tokens import (
     PREFIX,
     Token,
     TokenError,

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -9,7 +10,8 @@ import pytest
 
 from bridge.app.assembler import STEP_ENTRIES, Assembler
 from bridge.errors import StoreError
-from bridge.model.requests import Encoding, ExportRequest, Signal
+from bridge.model.requests import Encoding, ExportRequest, Progress, Signal
+from bridge.otlp.pieces import pieces
 from bridge.store.ledger import Ledger
 from bridge.store.step import Step
 from tests.builders import T0_MS, a_prompt, a_record, a_request, a_result, an_answer
@@ -26,6 +28,16 @@ class PoisonedLedger(Ledger):
         before = self.watermark()
         quarantined = {item.position for item in step.quarantined}
         if before < self.poison <= step.watermark and self.poison not in quarantined:
+            raise RuntimeError("a bug of ours")
+        super().commit(step)
+
+
+class FailingLedger(Ledger):
+    """Fails, for no reason a disk could have, unless something is quarantined."""
+
+    def commit(self, step: Step) -> None:
+        """Refuse."""
+        if not step.quarantined:
             raise RuntimeError("a bug of ours")
         super().commit(step)
 
@@ -180,6 +192,71 @@ def test_isolation_without_a_culprit_does_not_make_every_later_step_a_small_one(
 
     assert assembler.step(T0_MS + SETTLE_MS + 1001) == 5
     ledger.close()
+
+
+def a_large_request(prompts: int = 40) -> ExportRequest:
+    """One request of many prompts; no step takes it in whole while pieces are small."""
+    records = [
+        record
+        for n in range(prompts)
+        for record in (
+            a_prompt(n, f"number {n}", prompt=f"p{n}", session=f"s{n}"),
+            a_request(300 + n, f"r{n}", prompt=f"p{n}", session=f"s{n}"),
+        )
+    ]
+    return batch(records, encoding=Encoding.PROTOBUF, gzipped=True)
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = partial(pieces, piece_bytes=2_000)
+    monkeypatch.setattr("bridge.decode.records.pieces", split)
+    monkeypatch.setattr("bridge.app.assembler.STEP_BYTES", 2_000)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_large_request_takes_several_steps_and_adds_up_after_each(made: Pipeline) -> None:
+    made.post(a_large_request())
+    came = [0]
+    while made.ledger.watermark() == 0:
+        assert made.step(T0_MS) == 1
+        came.append(made.ledger.progress().records)
+        assert made.accepted() == 80
+    assert len(came) > 5
+    assert made.ledger.progress() == Progress()
+    made.finish(T0_MS)
+    assert made.outcomes() == {"observed": 80}
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_restart_in_the_middle_of_a_request_goes_on_behind_what_is_in_the_ledger(
+    made: Pipeline,
+) -> None:
+    made.post(a_large_request(), batch([a_prompt(900, prompt="next")]))
+    while made.ledger.watermark() == 0:
+        made.step(T0_MS)
+        made.restart()
+    made.finish(T0_MS)
+
+    assert made.outcomes() == {"observed": 81}, "nothing twice, nothing missing"
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_what_fails_in_the_middle_of_a_request_quarantines_only_the_rest(
+    made: Pipeline, tmp_path: Path
+) -> None:
+    made.post(a_large_request(), batch([a_prompt(900, prompt="next")]))
+    made.step(T0_MS)
+    known = made.ledger.progress().records
+    ledger = FailingLedger(made.config.ledger_path)
+    assembler = Assembler(made.config, made.reader, ledger)
+    assembler.isolate(T0_MS)
+    ledger.close()
+    made.restart()
+    made.finish(T0_MS)
+
+    assert [row[:3] for row in _quarantine(tmp_path)] == [(1, None, 80 - known)]
+    assert made.outcomes() == {"observed": known + 1, "quarantined": 80 - known}
 
 
 def test_a_full_disk_loses_nothing(made: Pipeline) -> None:

@@ -7,8 +7,8 @@ from structlog.testing import capture_logs
 
 from bridge.app.senders import Senders, by_tag, checked
 from bridge.config import Config, Tag
-from bridge.config.tokens import Token, digest_of, line_of, tokens_of_variable
 from bridge.errors import ConfigError, StoreError
+from bridge.model.tokens import Token, digest_of, line_of, tokens_of_variable
 from bridge.store.token_file import rewrite
 
 ADA = Token(name="ada", digest=digest_of("1"))

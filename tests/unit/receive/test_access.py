@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.config.tokens import Token, digest_of
+from bridge.model.tokens import Token, digest_of
 from bridge.receive.access import ANYONE, Access, Sender, find, is_loopback, offered_tokens
 from bridge.receive.request import Refusal, RefusedError
 from tests.intakes import NOW_MS, FixedClock

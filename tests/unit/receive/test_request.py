@@ -11,15 +11,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bridge.model.requests import Encoding, Signal
+from bridge.otlp.inflating import MAX_MEMBERS
 from bridge.receive.request import (
-    MAX_GZIP_MEMBERS,
     Head,
     Refusal,
     RefusedError,
     check_head,
     count_records,
     encoding_of,
-    inflate,
 )
 
 JSON = {"Content-Type": "application/json"}
@@ -227,7 +226,7 @@ GZIPPED = Head(signal=Signal.LOGS, encoding=Encoding.JSON, gzipped=True)
         gzip.compress(b"{}")[:-1],
         gzip.compress(b"{}") + b"behind",
         zlib.compress(b"{}"),
-        gzip.compress(b"") * MAX_GZIP_MEMBERS + gzip.compress(b"{}"),
+        gzip.compress(b"") * MAX_MEMBERS + gzip.compress(b"{}"),
     ],
     ids=["empty", "plain", "cut short", "trailing bytes", "zlib", "too many members"],
 )
@@ -235,23 +234,9 @@ def test_body_that_is_not_gzip_is_refused(body: bytes) -> None:
     assert refusal_of_body(body, GZIPPED) is Refusal.NOT_GZIP
 
 
-def test_gzip_members_are_inflated_one_behind_another() -> None:
-    assert inflate(gzip.compress(b"ab") + gzip.compress(b"cd"), 4) == b"abcd"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [gzip.compress(b"x" * 11), gzip.compress(b"x" * 10) + gzip.compress(b"x")],
-    ids=["one member", "two members"],
-)
-def test_body_that_inflates_beyond_the_limit_is_too_large(body: bytes) -> None:
-    with pytest.raises(RefusedError) as refused:
-        inflate(body, 10)
-    assert refused.value.refusal is Refusal.TOO_LARGE
-
-
-def test_body_that_just_fits_is_inflated() -> None:
-    assert inflate(gzip.compress(b"x" * 10), 10) == b"x" * 10
+def test_bomb_is_too_large() -> None:
+    bomb = gzip.compress(b" " * 10 * LIMIT_BYTES)
+    assert refusal_of_body(bomb, GZIPPED) is Refusal.TOO_LARGE
 
 
 def test_body_beyond_the_limit_is_too_large_before_it_is_looked_at() -> None:

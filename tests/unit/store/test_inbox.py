@@ -12,7 +12,7 @@ from bridge.errors import IntakeUnavailableError, StoreError
 from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
 from bridge.store.inbox import RELEASE_STEP_ROWS, Inbox
 from bridge.store.inbox_reader import InboxReader
-from bridge.store.inbox_schema import InboxTotals
+from bridge.store.inbox_schema import PART_BYTES, InboxTotals
 
 PLENTY = 1 << 30
 
@@ -129,6 +129,40 @@ def test_read_is_bounded_by_bytes_and_entries_but_gives_one(
     assert [entry.position for entry in reader.read(0, Signal.LOGS, 501, 10)] == [1, 2]
     assert [entry.position for entry in reader.read(0, Signal.LOGS, PLENTY, 2)] == [1, 2]
     assert [entry.position for entry in reader.read(1, Signal.LOGS, 2, 10)] == [2, 3]
+
+
+@pytest.mark.parametrize("size_bytes", [PART_BYTES - 1, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES])
+def test_large_body_is_kept_in_parts_and_read_back_whole(
+    path: Path, inbox: Inbox, reader: InboxReader, size_bytes: int
+) -> None:
+    large = bytes(range(250)) * (size_bytes // 250 + 1)
+    inbox.append([a_request(body=b"before"), a_request(body=large[:size_bytes]), a_request()])
+    assert everything(reader) == [b"before", large[:size_bytes], b"body"]
+    assert [len(e.request.body) for e in reader.read(0, None, size_bytes, 9)] == [6], "by bytes"
+    assert _largest_blob(path) <= PART_BYTES
+
+
+def test_release_of_a_large_body_leaves_none_of_its_parts(
+    path: Path, inbox: Inbox, reader: InboxReader
+) -> None:
+    large = bytes(3 * PART_BYTES)
+    inbox.append([a_request(body=large), a_request(Signal.TRACES, large), a_request(body=large)])
+    inbox.release({Signal.LOGS: 2, Signal.TRACES: 1})
+    assert [e.position for e in reader.read(0, None, PLENTY, 9)] == [2, 3]
+    inbox.release(dict.fromkeys(Signal, 3))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM parts").fetchone() == (0,)
+    assert inbox.totals() == totals(3, 0)
+
+
+def _largest_blob(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(
+            "SELECT max(length(body)) FROM (SELECT body FROM requests UNION ALL"
+            " SELECT body FROM parts)"
+        )
+        largest: int = found.fetchone()[0]
+        return largest
 
 
 def test_totals_follow_append_and_release(inbox: Inbox, reader: InboxReader) -> None:

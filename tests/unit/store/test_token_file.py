@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config.tokens import Token, digest_of, line_of
 from bridge.errors import StoreError
+from bridge.model.tokens import Token, digest_of, line_of
 from bridge.store.token_file import HEAD, TokenFile, read, rewrite
 
 ADA = Token(name="ada", digest=digest_of("1"), fixed={"member": "ada"})
