@@ -23,6 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from bridge.app.assembler import Assembler
 from bridge.app.reading import ledger_reader
 from bridge.config import Config
+from bridge.correlate.saved import Bounds
 from bridge.model.delivery import PendingSpan
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.store.inbox import Inbox
@@ -403,12 +404,13 @@ def _plain(value: AnyValue) -> Any:
 class Pipeline:
     """A data folder, and whatever works on it. Time passes only when told to."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, bounds: Bounds | None = None, **settings: Any) -> None:
+        self.bounds = bounds
         self.config = Config.model_validate({"data_dir": folder} | settings)
         self.inbox = Inbox(folder / "inbox.db")
         self.reader = InboxReader(folder / "inbox.db")
         self.ledger = Ledger(self.config.ledger_path)
-        self.assembler = Assembler(self.config, self.reader, self.ledger)
+        self.assembler = Assembler(self.config, self.reader, self.ledger, self.bounds)
 
     def post(self, *requests: ExportRequest) -> None:
         """Commit requests to the inbox, as the receiver does before it answers 200."""
@@ -440,7 +442,7 @@ class Pipeline:
         self.close()
         self.reader = InboxReader(self.config.data_dir / "inbox.db")
         self.ledger = Ledger(self.config.ledger_path)
-        self.assembler = Assembler(self.config, self.reader, self.ledger)
+        self.assembler = Assembler(self.config, self.reader, self.ledger, self.bounds)
 
     def spans(self) -> list[Seen]:
         """What waits for Langfuse, in the order of assembly."""

@@ -17,7 +17,7 @@ ALLOWED = {
     "cli": {"app", *STAGES, *SHARED},
     "app": {*STAGES, *SHARED},
     **dict.fromkeys(STAGES, SHARED),
-    "config": {"errors"},
+    "config": {"model", "errors"},
     "telemetry": {"model", "errors", "clock"},
     "otlp": {"model", "errors"},
     "model": set[str](),

@@ -12,7 +12,8 @@ import structlog
 
 from bridge.app.incoming import Reading
 from bridge.correlate.closing import Patience
-from bridge.correlate.correlator import Changes, Correlator, SavedTurn
+from bridge.correlate.correlator import Correlator
+from bridge.correlate.saved import Bounds, Changes, SavedTurn
 from bridge.decode.content import ContentPolicy
 from bridge.decode.records import Decoded, Decoder, Foreign, Unreadable
 from bridge.errors import UndecodableError
@@ -52,9 +53,12 @@ class Assembler:
         StoreError: From ``step``, when a file cannot be used. Nothing is lost; call it again.
     """
 
-    def __init__(self, config: "Config", inbox: InboxReader, ledger: Ledger) -> None:
+    def __init__(
+        self, config: "Config", inbox: InboxReader, ledger: Ledger, bounds: Bounds | None = None
+    ) -> None:
         self._inbox = inbox
         self._ledger = ledger
+        self._bounds = bounds
         self._patience = Patience(
             settle_ms=config.settle_ms,
             quiet_ms=config.quiet_ms,
@@ -88,7 +92,7 @@ class Assembler:
         A large request takes several steps, each of which goes on where the one before has ended.
 
         Returns:
-            How many requests were taken in, or taken on; 0 when the inbox has been read to its end.
+            How much was done; 0 when the inbox has been read to its end and nothing more is due.
         """
         try:
             return self._step(now_ms)
@@ -114,7 +118,7 @@ class Assembler:
             self._careful = False
 
     def _step(self, now_ms: int) -> int:
-        correlator = self._restored(now_ms)
+        correlator = self._restored()
         entries = self._entries()
         work = _Work(self._watermark, self._progress)
         taken = 0
@@ -122,12 +126,15 @@ class Assembler:
             if work.size_bytes >= STEP_BYTES:  # gzip may hold many times its size
                 break
             work.settled += correlator.due(entry.request.received_at_ms)
+            if correlator.is_full:
+                break
             self._take_in(self._reading_of(entry, work), correlator, work)
             taken += 1
         if not entries:
             work.settled += correlator.due(now_ms)
+        unfinished = correlator.is_full
         self._save(correlator, work, now_ms)
-        return taken
+        return taken or unfinished
 
     def _entries(self) -> list[InboxEntry]:
         if self._reading is not None:
@@ -142,7 +149,7 @@ class Assembler:
 
     def _take_in(self, reading: Reading, correlator: Correlator, work: "_Work") -> None:
         """Take a request in to its end, or to the bound of a step."""
-        while work.size_bytes < STEP_BYTES and not reading.ended:
+        while work.size_bytes < STEP_BYTES and not (correlator.is_full or reading.ended):
             for item in self._more(reading, work):
                 self._take_item(item, reading.entry, correlator, work)
         work.progress = reading.progress
@@ -181,7 +188,7 @@ class Assembler:
         changes = correlator.take_changes()
         finished = self._all_finished(work)
         read_on = (work.watermark, work.progress) != (self._watermark, self._progress)
-        if not (read_on or changes.turns or changes.conversations):
+        if not (read_on or changes.any):
             return
         self._ledger.commit(
             Step(
@@ -197,6 +204,8 @@ class Assembler:
                 tallies=_tallies(work.settled),
                 summaries=[_summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
                 scores=self._scores(changes),
+                looks_done=changes.looks.done,
+                looks_planned=changes.looks.planned,
                 sessions=[(each.session_id, each.numbers) for each in changes.sessions],
             )
         )
@@ -278,13 +287,11 @@ class Assembler:
             )
         )
 
-    def _restored(self, now_ms: int) -> Correlator:
+    def _restored(self) -> Correlator:
         if self._correlator is None:
-            correlator = Correlator(self._patience, self._ledger)
-            correlator.restore(self._ledger.live_conversations(), now_ms=now_ms)
             self._watermark = self._ledger.watermark()
             self._progress = self._ledger.progress()
-            self._correlator = correlator
+            self._correlator = Correlator(self._patience, self._ledger, self._bounds)
         return self._correlator
 
     def _forget(self) -> None:

@@ -133,7 +133,7 @@ def end_stretch(activity: Activity) -> Summary | None:
         numbers=numbers,
         gap=cost_gap(numbers),
     )
-    activity.before = activity.numbers.copied()
+    activity.before = activity.numbers.copy()
     activity.open, activity.first_prompt, activity.began_ms = False, None, None
     activity.free_ms = activity.end_ms + 1
     return summary if activity.shown and _adds_something(numbers) else None
@@ -149,7 +149,7 @@ def totals(activity: Activity, *, final: bool) -> SessionTotals | None:
         session_id=activity.session_id,
         origin=activity.origin,
         since_ms=activity.told_since_ms or 0,
-        numbers=activity.numbers.copied(),
+        numbers=activity.numbers.copy(),
         final=final,
     )
 

@@ -189,7 +189,7 @@ class Builder:
             answer=turn.answer,
             failure=turn.failure,
             interrupted=_is_interrupted(turn),
-            totals=turn.totals.copied(),
+            totals=turn.totals.copy(),
             closed_by=turn.closed_by,
             span=turn.span,
         )

@@ -1,19 +1,33 @@
-"""The correlator: holds what is live, folds records in, gives out what is due.
+"""The correlator: folds records into turns and sessions, gives out what is due.
 
 Owned by the assembler alone. It does no I/O: what it does not hold it asks of an ``Archive``, and
 ``take_changes`` tells what to save. If saving fails, the correlator is thrown away and built anew
 from the store, which then has the state before.
+
+It holds what it used last, up to a bound, and nothing else that grows with the number of sessions:
+what is live is in the archive, and comes back with its next record or when something is due.
 """
 
-import heapq
 from collections import Counter
 from collections.abc import Iterator
-from typing import Protocol
 
 import msgspec
 
 from bridge.correlate import activity, building, sessions, settling, spans, turns
 from bridge.correlate.closing import Patience, has_passed
+from bridge.correlate.held import Held
+from bridge.correlate.looks import Looks
+from bridge.correlate.saved import (
+    Archive,
+    Bounds,
+    Changes,
+    SavedConversation,
+    SavedTurn,
+    decode_conversation,
+    decode_turn,
+    saved_conversation,
+    saved_turn,
+)
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn
 from bridge.model.events import ModelRequest, Record, UserPrompt
@@ -24,74 +38,25 @@ from bridge.model.sessions import Counter as Metered
 from bridge.model.sessions import SessionTotals, Summary
 from bridge.model.spans import SpanEvent
 
-
-class Archive(Protocol):
-    """What was saved before: encoded states by key, None for what was never seen."""
-
-    def turn(self, key: str) -> bytes | None:
-        """The saved state of a turn."""
-        ...
-
-    def conversation(self, key: str) -> bytes | None:
-        """The saved state of a conversation."""
-        ...
-
-
-class SavedTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn to save. The plain columns are for people who list sessions."""
-
-    key: str
-    session_id: str | None
-    live: bool
-    held: int
-    started_ms: int
-    state: bytes
-    otel_trace_id: str | None = None
-
-
-class SavedConversation(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversation to save."""
-
-    key: str
-    live: bool
-    held: int
-    state: bytes
-
-
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that changed since the last call."""
-
-    turns: tuple[SavedTurn, ...]
-    conversations: tuple[SavedConversation, ...]
-    outcomes: dict[Outcome, int]
-    sessions: tuple[SessionTotals, ...]
-    costs: tuple[PromptCost, ...]
-
-
 NOTE_EVERY_MS = 300_000
-
-_Look = tuple[int, int, str]
-"""When, for what, at which conversation or turn."""
 
 _ASSIGN, _CUT, _END = range(3)
 """In this order at one moment: waiting records find their turns, turns give out what is due, and
 then a stretch of activity may have ended."""
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_turn = msgspec.msgpack.Decoder(LiveTurn).decode
-_decode_conversation = msgspec.msgpack.Decoder(Conversation).decode
-
 
 class Correlator:
-    """Live turns and conversations, and when to look at each again."""
+    """Turns and conversations, and when to look at each again."""
 
-    def __init__(self, patience: Patience, archive: Archive) -> None:
+    def __init__(self, patience: Patience, archive: Archive, bounds: Bounds | None = None) -> None:
+        bounds = bounds or Bounds()
         self._patience = patience
         self._archive = archive
-        self._turns: dict[str, LiveTurn] = {}
-        self._conversations: dict[str, Conversation] = {}
-        self._looks: list[_Look] = []
-        self._scheduled: dict[tuple[int, str], int] = {}
+        self._most_changed = bounds.changed
+        self._turns: Held[LiveTurn] = Held(bounds.held, bounds.held_bytes)
+        self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
+        self._looks = Looks(archive, patience.longest_ms, bounds.looks)
+        self._touched: set[str] = set()
         self._changed_turns: set[str] = set()
         self._changed_conversations: set[str] = set()
         self._costed: set[str] = set()
@@ -99,18 +64,15 @@ class Correlator:
         self._outcomes: Counter[Outcome] = Counter()
         self._clock_ms = 0
 
-    def restore(self, conversation_keys: list[str], *, now_ms: int) -> None:
-        """Take up live conversations and their turns again after a start."""
-        for key in conversation_keys:
-            conversation = self._conversation(key)
-            if conversation.waiting:
-                first_ms = min(record.arrived_ms for record in conversation.waiting)
-                self._schedule(first_ms + self._patience.settle_ms, _ASSIGN, key)
-            if conversation.activity.open:
-                self._look_at_activity(conversation, now_ms)
-            for turn_key in sorted(conversation.live):
-                if turn := self._known_turn(turn_key):
-                    self._look_at_turn(turn, conversation)
+    @property
+    def is_full(self) -> bool:
+        """Whether so much has changed that it has to be saved before anything else is touched."""
+        return len(self._changed_turns) + len(self._changed_conversations) >= self._most_changed
+
+    @property
+    def held(self) -> int:
+        """Conversations, turns and looks in memory."""
+        return len(self._turns) + len(self._conversations) + self._looks.near
 
     def fold(self, record: Record) -> None:
         """Take one record in."""
@@ -124,7 +86,7 @@ class Correlator:
         key = sessions.turn_key(conversation, event)
         if key is None:
             conversation.waiting.append(record)
-            self._look_at_conversation(conversation, record.arrived_ms)
+            self._look_at_waiting(conversation, record.arrived_ms)
             return
         if isinstance(event, UserPrompt):
             sessions.note_prompt(conversation, key, event)
@@ -141,33 +103,40 @@ class Correlator:
         self._look_at_activity(conversation, measurement.arrived_ms)
 
     def due(self, now_ms: int) -> list[Settled]:
-        """Everything that is due at ``now_ms``, in the order in which it became due.
+        """What is due at ``now_ms``, in the order in which it became due.
 
-        Each look is taken as of the time it was planned for: after a pause of ours what came
-        together is judged as it would have been without the pause.
+        That is all of it unless ``is_full``: then save, and call again. Each look is taken as of
+        the time it was planned for: after a pause of ours what came together is judged as it would
+        have been without the pause.
         """
         settled: list[Settled] = []
-        while self._looks and self._is_due(self._looks[0][0], now_ms):
-            at_ms, kind, key = heapq.heappop(self._looks)
-            if self._scheduled.get((kind, key)) != at_ms:
-                continue  # an earlier look has been there since
-            del self._scheduled[kind, key]
+        while not self.is_full:
+            self._look_at_touched()
+            look = self._looks.take_due(now_ms)
+            if look is None:
+                self._clock_ms = now_ms
+                break
+            at_ms, kind, key = look
             self._clock_ms = min(max(at_ms, self._clock_ms), now_ms)
-            if kind == _ASSIGN:
-                self._assign(key, self._clock_ms)
-            elif kind == _CUT:
-                settled += self._cut(key, self._clock_ms)
-            else:
-                settled += self._end_stretch(key, self._clock_ms)
-        self._clock_ms = now_ms
+            settled += self._look(kind, key, self._clock_ms)
         return settled
 
-    def _is_due(self, at_ms: int, now_ms: int) -> bool:
-        """Whether a look is due; one too far ahead was planned by a clock set back since."""
-        return at_ms <= now_ms or at_ms > now_ms + self._patience.longest_ms
+    def _look(self, kind: int, key: str, now_ms: int) -> list[Settled]:
+        if kind == _CUT:
+            turn = self._known_turn(key)
+            return self._cut(turn, now_ms) if turn else []
+        conversation = self._known_conversation(key)
+        if conversation is None:
+            return []
+        self._changed_conversations.add(key)
+        if kind == _END:
+            return self._end_stretch(conversation, now_ms)
+        self._assign(conversation, now_ms)
+        return []
 
     def take_changes(self) -> Changes:
         """What to save, and forget what needs no memory any more."""
+        self._look_at_touched()
         totals = tuple(self._session_totals())
         changes = Changes(
             turns=tuple(self._save_turn(key) for key in sorted(self._changed_turns)),
@@ -177,28 +146,33 @@ class Correlator:
             outcomes=dict(self._outcomes),
             sessions=totals,
             costs=tuple(self._prompt_costs()),
+            looks=self._looks.take_changes(),
         )
         self._forget()
         return changes
 
     def _conversation(self, key: str) -> Conversation:
-        conversation = self._conversations.get(key)
-        if conversation is None:
-            saved = self._archive.conversation(key)
-            conversation = _decode_conversation(saved) if saved else Conversation(key=key)
-            self._conversations[key] = conversation
+        known = self._known_conversation(key)
+        return known or self._conversations.hold(key, Conversation(key=key))
+
+    def _known_conversation(self, key: str) -> Conversation | None:
+        conversation = self._conversations.use(key)
+        if conversation is None and (saved := self._archive.conversation(key)):
+            conversation = self._conversations.hold(key, decode_conversation(saved))
+            self._conversations.weigh(key, len(saved))
         return conversation
 
     def _known_turn(self, key: str) -> LiveTurn | None:
-        turn = self._turns.get(key)
+        turn = self._turns.use(key)
         if turn is None and (saved := self._archive.turn(key)):
-            turn = self._turns[key] = _decode_turn(saved)
+            turn = self._turns.hold(key, decode_turn(saved))
+            self._turns.weigh(key, len(saved))
         return turn
 
     def _fold_into_turn(self, conversation: Conversation, key: str, record: Record) -> None:
         turn = self._known_turn(key)
         if turn is None:
-            turn = self._turns[key] = turns.new_turn(key, record)
+            turn = self._turns.hold(key, turns.new_turn(key, record))
         outcome = turns.fold(turn, record)
         self._changed_turns.add(key)
         if outcome is not None:
@@ -209,13 +183,10 @@ class Correlator:
             self._costed.add(key)
         if not turn.is_finished():
             conversation.live.add(key)
-            self._look_at_turn(turn, conversation)
+            self._touched.add(key)
 
-    def _assign(self, key: str, now_ms: int) -> None:
-        conversation = self._conversations.get(key)
-        if conversation is None or not conversation.waiting:
-            return
-        self._changed_conversations.add(key)
+    def _assign(self, conversation: Conversation, now_ms: int) -> None:
+        conversation.assign_ms = None
         for assigned in sessions.assign(
             conversation,
             self._patience,
@@ -228,7 +199,7 @@ class Correlator:
                 # Its halves may be assigned just now too: they settle together from here.
                 record = msgspec.structs.replace(assigned.record, arrived_ms=now_ms)
                 self._fold_into_turn(conversation, assigned.turn_key, record)
-        self._look_at_conversation(conversation, now_ms)
+        self._look_at_waiting(conversation, now_ms)
 
     def _has_logs_elsewhere(self, conversation: Conversation, now_ms: int) -> bool:
         origin = conversation.activity.origin
@@ -245,9 +216,11 @@ class Correlator:
             installation.last_log_ms = record.arrived_ms
             self._changed_conversations.add(installation.key)
 
-    def _cut(self, key: str, now_ms: int) -> list[Settled]:
-        turn = self._turns.get(key)
-        if turn is None or turn.is_finished():
+    def _cut(self, turn: LiveTurn, now_ms: int) -> list[Settled]:
+        key = turn.key
+        turn.cut_ms = None
+        self._changed_turns.add(key)
+        if turn.is_finished():
             return []
         conversation = self._conversation(turn.conversation)
         undecided = sessions.is_undecided(conversation, self._patience, now_ms=now_ms)
@@ -260,7 +233,6 @@ class Correlator:
             now_ms=now_ms,
         )
         settled = cut.run()
-        self._changed_turns.add(key)
         self._outcomes[Outcome.LATE] += cut.late
         for part in settled:
             if isinstance(part.part, Root):
@@ -274,13 +246,13 @@ class Correlator:
         else:
             self._look_at_turn(turn, conversation, after_ms=now_ms)
             if undecided:
-                self._schedule(now_ms + self._patience.settle_ms, _CUT, key)
+                self._plan_cut(turn, now_ms + self._patience.settle_ms)
         return settled
 
-    def _end_stretch(self, key: str, now_ms: int) -> list[Settled]:
+    def _end_stretch(self, conversation: Conversation, now_ms: int) -> list[Settled]:
         """The summary of a stretch of activity that has ended, and its counters."""
-        conversation = self._conversations.get(key)
-        if conversation is None or not conversation.activity.open:
+        conversation.end_ms = None
+        if not conversation.activity.open:
             return []
         going_on = conversation.activity
         idle_ms = self._patience.session_idle_ms
@@ -288,8 +260,7 @@ class Correlator:
         if conversation.live or conversation.waiting or not passed:
             self._look_at_activity(conversation, now_ms)
             return []
-        self._changed_conversations.add(key)
-        self._ended.add(key)
+        self._ended.add(conversation.key)
         facts = sessions.summary_facts(conversation)
         summary = activity.end_stretch(going_on)
         if summary is None or facts is None:
@@ -298,54 +269,69 @@ class Correlator:
         return [Settled(turn=facts, part=part, observed=0, folded=0) for part in parts]
 
     def _look_at_activity(self, conversation: Conversation, now_ms: int) -> None:
+        if not conversation.activity.open:
+            return
         at_ms = conversation.activity.touched_ms + self._patience.session_idle_ms
         later_ms = now_ms + max(self._patience.settle_ms, 1)
-        self._schedule(max(at_ms, later_ms), _END, conversation.key)
+        planned_ms = conversation.end_ms
+        conversation.end_ms = self._plan(planned_ms, max(at_ms, later_ms), _END, conversation.key)
 
     def _look_at_turn(self, turn: LiveTurn, conversation: Conversation, after_ms: int = -1) -> None:
         again = sessions.prompted_after(conversation, turn.order)
         at_ms = settling.next_look_ms(turn, self._patience, prompted_again=again, after_ms=after_ms)
-        self._schedule(at_ms, _CUT, turn.key)
+        self._plan_cut(turn, at_ms)
 
-    def _look_at_conversation(self, conversation: Conversation, now_ms: int) -> None:
+    def _plan_cut(self, turn: LiveTurn, at_ms: int) -> None:
+        planned_ms = self._plan(turn.cut_ms, at_ms, _CUT, turn.key)
+        if planned_ms != turn.cut_ms:
+            turn.cut_ms = planned_ms
+            self._changed_turns.add(turn.key)
+
+    def _look_at_waiting(self, conversation: Conversation, now_ms: int) -> None:
         at_ms = sessions.next_look_ms(conversation, self._patience, now_ms=now_ms)
         if at_ms is not None:
-            self._schedule(at_ms, _ASSIGN, conversation.key)
+            self._plan_assignment(conversation, at_ms)
 
-    def _schedule(self, at_ms: int, kind: int, key: str) -> None:
-        """Look at it then, unless it is looked at before that anyway."""
-        if at_ms < self._scheduled.get((kind, key), at_ms + 1):
-            self._scheduled[kind, key] = at_ms
-            heapq.heappush(self._looks, (at_ms, kind, key))
+    def _plan_assignment(self, conversation: Conversation, at_ms: int) -> None:
+        planned_ms = conversation.assign_ms
+        conversation.assign_ms = self._plan(planned_ms, at_ms, _ASSIGN, conversation.key)
+
+    def _plan(self, planned_ms: int | None, at_ms: int, kind: int, key: str) -> int:
+        """Look at it then, unless it is looked at before that anyway; returns when.
+
+        What is overdue is looked at now: looks come in one order, whoever reads them back later.
+        """
+        at_ms = max(at_ms, self._clock_ms)
+        if planned_ms is not None and planned_ms <= at_ms:
+            return planned_ms
+        if planned_ms is not None:
+            self._looks.cancel((planned_ms, kind, key))
+        self._looks.plan((at_ms, kind, key))
+        return at_ms
 
     def _look_at_all(self, conversation: Conversation, now_ms: int) -> None:
         """A new prompt may end the turns before it, and give waiting records their turn."""
         if conversation.waiting:
-            self._schedule(now_ms, _ASSIGN, conversation.key)
-        for key in conversation.live:
-            if turn := self._turns.get(key):
-                self._look_at_turn(turn, conversation)
+            self._plan_assignment(conversation, now_ms)
+        self._touched |= sessions.overtaken(conversation)
+
+    def _look_at_touched(self) -> None:
+        """Plan the next look at turns once for all the records that came together."""
+        for key in sorted(self._touched):
+            turn = self._known_turn(key)
+            if turn is not None and not turn.is_finished():
+                self._look_at_turn(turn, self._conversation(turn.conversation))
+        self._touched.clear()
 
     def _save_turn(self, key: str) -> SavedTurn:
-        turn = self._turns[key]
-        return SavedTurn(
-            key=key,
-            session_id=turn.session_id,
-            live=not turn.is_finished(),
-            held=turn.held,
-            started_ms=turn.order[0],
-            state=_encode(turn),
-            otel_trace_id=turn.facts.otel_trace_id if turn.facts else turn.otel_trace_id,
-        )
+        saved = saved_turn(self._turns[key])
+        self._turns.weigh(key, len(saved.state))
+        return saved
 
     def _save_conversation(self, key: str) -> SavedConversation:
-        conversation = self._conversations[key]
-        return SavedConversation(
-            key=key,
-            live=not conversation.resting,
-            held=len(conversation.waiting),
-            state=_encode(conversation),
-        )
+        saved = saved_conversation(self._conversations[key])
+        self._conversations.weigh(key, len(saved.state))
+        return saved
 
     def _session_totals(self) -> Iterator[SessionTotals]:
         for key in sorted(self._changed_conversations):
@@ -359,16 +345,18 @@ class Correlator:
             yield PromptCost(
                 turn=building.frozen_facts(turn),
                 start_ms=turn.start_ms,
-                totals=turn.totals.copied(),
+                totals=turn.totals.copy(),
             )
 
     def _forget(self) -> None:
         for key in self._changed_turns:
             if self._turns[key].is_finished():
-                del self._turns[key]
+                self._turns.drop(key)
         for key in self._changed_conversations:
             if self._conversations[key].resting:
-                del self._conversations[key]
+                self._conversations.drop(key)
+        self._turns.shrink()
+        self._conversations.shrink()
         self._changed_turns.clear()
         self._changed_conversations.clear()
         self._costed.clear()

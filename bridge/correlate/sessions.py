@@ -57,6 +57,8 @@ class Conversation(msgspec.Struct, kw_only=True):
         last_log_ms: When the installation last sent log records, to within minutes; only kept in
             the conversation that stands for the installation.
         activity: Its numbers, and whether a stretch of activity goes on.
+        assign_ms: When its waiting records are looked at next, ``end_ms`` whether its stretch has
+            ended.
     """
 
     key: str
@@ -69,10 +71,12 @@ class Conversation(msgspec.Struct, kw_only=True):
     logs_name_traces: bool = False
     last_log_ms: int = 0
     activity: Activity = msgspec.field(default_factory=Activity)
+    assign_ms: int | None = None
+    end_ms: int | None = None
 
     @property
     def resting(self) -> bool:
-        """Nothing of it has to stay in memory."""
+        """Nothing of it is going on."""
         return not self.waiting and not self.live and not self.activity.open
 
 
@@ -125,6 +129,12 @@ def note_prompt(conversation: Conversation, key: str, prompt: UserPrompt) -> Non
     if mark not in conversation.prompts:
         bisect.insort(conversation.prompts, mark, key=lambda m: m.order)
         del conversation.prompts[:-KEPT_PROMPTS]
+
+
+def overtaken(conversation: Conversation) -> set[str]:
+    """Live turns that the latest prompt may have been the first to come after."""
+    before = {mark.turn_key for mark in conversation.prompts[:-2]}
+    return conversation.live - before
 
 
 def prompted_after(conversation: Conversation, order: Order) -> bool:

@@ -80,6 +80,7 @@ class LiveTurn(msgspec.Struct, kw_only=True):
         unidentified_ms: Start times of sub-agent requests that do not say which agent.
         taken_ms: Where point events were put.
         closed_by: Why the root was made; None while it has not been.
+        cut_ms: When it is looked at next.
     """
 
     key: str
@@ -112,6 +113,7 @@ class LiveTurn(msgspec.Struct, kw_only=True):
     touched_ms: int = 0
     taken_ms: set[int] = set()
     closed_by: ClosedBy | None = None
+    cut_ms: int | None = None
     start_ms: int = 0
     end_ms: int = 0
 

@@ -1,8 +1,6 @@
 """What is known of a session: sums of its events, totals of its metrics, and how they compare."""
 
-import copy
 from enum import StrEnum
-from typing import Self
 
 import msgspec
 
@@ -28,11 +26,9 @@ class ModelSums(msgspec.Struct, kw_only=True):
     cost_picousd: int = 0
     usage: dict[str, int] = {}
 
-    def copied(self) -> Self:
-        """As they stand now."""
-        made = copy.copy(self)
-        made.usage = dict(self.usage)
-        return made
+    def copy(self) -> "ModelSums":
+        """The sums as they are now."""
+        return msgspec.structs.replace(self, usage=dict(self.usage))
 
 
 class SessionNumbers(msgspec.Struct, kw_only=True):
@@ -52,14 +48,15 @@ class SessionNumbers(msgspec.Struct, kw_only=True):
     series: dict[str, int] = {}
     lost_records: int = 0
 
-    def copied(self) -> Self:
-        """As they stand now."""
-        made = copy.copy(self)
-        made.totals = self.totals.copied()
-        made.models = {key: sums.copied() for key, sums in self.models.items()}
-        made.agents = {key: sums.copied() for key, sums in self.agents.items()}
-        made.series = dict(self.series)
-        return made
+    def copy(self) -> "SessionNumbers":
+        """The numbers as they are now, which later records do not change."""
+        return msgspec.structs.replace(
+            self,
+            totals=self.totals.copy(),
+            models={model: sums.copy() for model, sums in self.models.items()},
+            agents={kind: sums.copy() for kind, sums in self.agents.items()},
+            series=dict(self.series),
+        )
 
     def measured(self, measure: Measure, **attributes: str) -> int | None:
         """Picounits of a measure over all its series with these attributes; None: not told."""

@@ -1,8 +1,5 @@
 """Sums over events; adding is commutative, so order does not matter."""
 
-import copy
-from typing import Self
-
 import msgspec
 
 from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolResult
@@ -27,11 +24,9 @@ class Totals(msgspec.Struct, kw_only=True):
     usage: dict[str, int] = {}
     models: list[str] = []
 
-    def copied(self) -> Self:
-        """As it stands now; ``models`` is never changed in place."""
-        made = copy.copy(self)
-        made.usage = dict(self.usage)
-        return made
+    def copy(self) -> "Totals":
+        """The sums as they are now, which later events do not change."""
+        return msgspec.structs.replace(self, usage=dict(self.usage), models=list(self.models))
 
     def add(self, event: object) -> None:
         """Count one event in; events without numbers change nothing."""

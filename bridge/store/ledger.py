@@ -21,7 +21,7 @@ from bridge.store import scores
 from bridge.store import step as rows
 from bridge.store.schema import LEDGER, SCHEMA_VERSION
 from bridge.store.sqlite import connect
-from bridge.store.step import Step
+from bridge.store.step import Look, Step
 
 ASSEMBLED: Final = "assembled"
 DELIVERED: Final = "delivered"
@@ -68,10 +68,10 @@ class Ledger:
         """The saved state of a conversation."""
         return self._state("conversations", key)
 
-    def live_conversations(self) -> list[str]:
-        """Keys of the conversations to take up again at a start."""
+    def looks(self, after: Look, limit: int) -> list[Look]:
+        """The first looks of the queue behind one, in order."""
         with self._reported() as connection:
-            return [key for (key,) in connection.execute(_LIVE_CONVERSATIONS)]
+            return connection.execute(_LOOKS, (*after, limit)).fetchall()
 
     def watermark(self) -> int:
         """Position of the last request that was assembled; 0 before the first."""
@@ -90,6 +90,8 @@ class Ledger:
             totals = _insert_finished(connection, step) + _outcome_totals(step)
             connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
             connection.executemany(rows.SAVE_CONVERSATION, rows.conversation_rows(step))
+            connection.executemany(rows.TAKE_LOOK_OUT, step.looks_done)
+            connection.executemany(rows.PLAN_LOOK, step.looks_planned)
             connection.executemany(rows.QUARANTINE, rows.quarantine_rows(step))
             connection.executemany(rows.SAVE_SESSION, rows.session_rows(step))
             scores.save(connection, step.scores, step.at_ms)
@@ -271,7 +273,10 @@ _STATE: Final = {
     "turns": "SELECT state FROM turns WHERE key = ?",
     "conversations": "SELECT state FROM conversations WHERE key = ?",
 }
-_LIVE_CONVERSATIONS: Final = "SELECT key FROM conversations WHERE live ORDER BY key"
+_LOOKS: Final = (
+    "SELECT at_ms, kind, key FROM looks WHERE (at_ms, kind, key) > (?, ?, ?)"
+    " ORDER BY at_ms, kind, key LIMIT ?"
+)
 _CLAIM: Final = (
     "SELECT position, span, service_name, service_version, envelope FROM observations"
     " WHERE state = 'pending' ORDER BY position LIMIT ?"

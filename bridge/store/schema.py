@@ -28,6 +28,12 @@ LEDGER: Final = (
     ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS live_conversations ON conversations (held) WHERE live",
     "CREATE INDEX IF NOT EXISTS conversations_by_age ON conversations (saved_at_ms) WHERE NOT live",
+    """CREATE TABLE IF NOT EXISTS looks (
+        at_ms INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        PRIMARY KEY (at_ms, kind, key)
+    ) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS observations (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
         span_id BLOB NOT NULL UNIQUE,
@@ -88,8 +94,9 @@ LEDGER: Final = (
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
 """
-* ``turns.state`` and ``conversations.state`` are the correlator's; ``live`` ones are taken up again
-  at a start, the others are kept to recognise what comes late or again.
+* ``turns.state`` and ``conversations.state`` are the correlator's; what is not ``live`` is kept to
+  recognise what comes late or again, until retention deletes it.
+* ``looks`` is the correlator's queue: at what it looks again, when, what for.
 * ``observations.state`` is pending → delivered | rejected; ``position`` is the order of delivery.
   ``span_id`` is the duplicate filter. The plain columns are for sums; the rest is in ``span``.
 * ``scores.value`` is the latest, ``claimed`` the one on its way to Langfuse at this ``revision``,

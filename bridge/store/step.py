@@ -13,6 +13,9 @@ from bridge.model.requests import Progress
 from bridge.model.scores import Score
 from bridge.model.sessions import SessionNumbers
 
+Look = tuple[int, int, str]
+"""(Unix milliseconds, what for, at what): when the correlator looks at something again."""
+
 
 class TurnState(Protocol):
     """A turn to save, as the correlator gives it."""
@@ -88,6 +91,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         tallies: What else is counted, by name.
         scores: (score, urgent) of every score that may have changed.
         sessions: (session id, its numbers) of every session that changed.
+        looks_done: What is taken out of the queue of looks, before ``looks_planned`` are put in.
     """
 
     watermark: int
@@ -103,6 +107,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     tallies: Mapping[str, int] = {}
     scores: Sequence[tuple[Score, bool]] = ()
     sessions: Sequence[tuple[str, SessionNumbers]] = ()
+    looks_done: Sequence[Look] = ()
+    looks_planned: Sequence[Look] = ()
 
 
 def observation_row(finished: Finished, at_ms: int) -> tuple[object, ...]:
@@ -208,6 +214,8 @@ def quarantine_rows(step: Step) -> Iterator[tuple[object, ...]]:
 SAVE_TURN: Final = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 SAVE_SESSION: Final = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)"
 SAVE_CONVERSATION: Final = "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?)"
+TAKE_LOOK_OUT: Final = "DELETE FROM looks WHERE at_ms = ? AND kind = ? AND key = ?"
+PLAN_LOOK: Final = "INSERT OR IGNORE INTO looks VALUES (?, ?, ?)"
 QUARANTINE: Final = (
     "INSERT INTO quarantine (position, record_index, records, reason, body, at_ms)"
     " VALUES (?, ?, ?, ?, ?, ?)"

@@ -30,6 +30,9 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes = b"state"
 
 
+FIRST = (0, 0, "")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
@@ -43,7 +46,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 def test_a_new_ledger_is_empty(ledger: Ledger, path: Path) -> None:
-    assert (ledger.watermark(), ledger.live_conversations(), ledger.claim(1000, 10)) == (0, [], [])
+    assert (ledger.watermark(), ledger.looks(FIRST, 10), ledger.claim(1000, 10)) == (0, [], [])
     assert (ledger.turn("t"), ledger.conversation("c")) == (None, None)
     assert _totals(path).outcomes == {outcome.value: 0 for outcome in Outcome}
 
@@ -58,12 +61,13 @@ def test_a_step_is_there_after_it_was_committed_and_after_a_restart(
             conversations=[Saved(key="c", held=3, state=b"conversation")],
             finished=[_finished(1, records=3)],
             outcomes={Outcome.LATE: 1},
+            looks_planned=[(5, 0, "c")],
         )
     )
     ledger.close()
     again = Ledger(path)
 
-    assert (again.watermark(), again.live_conversations()) == (7, ["c"])
+    assert (again.watermark(), again.looks(FIRST, 10)) == (7, [(5, 0, "c")])
     assert (again.turn("t"), again.conversation("c")) == (b"turn", b"conversation")
     assert [pending.span for pending in again.claim(1000, 10)] == [_finished(1).span]
     totals = _totals(path)
@@ -97,11 +101,16 @@ def test_a_step_that_fails_anywhere_changes_nothing(ledger: Ledger, path: Path) 
     assert _totals(path).outcomes["observed"] == 0
 
 
-def test_a_finished_conversation_is_kept_but_not_taken_up_again(ledger: Ledger) -> None:
-    ledger.commit(_step(conversations=[Saved(key="a"), Saved(key="b", live=False)]))
+def test_looks_are_read_in_order_from_any_place_in_it(ledger: Ledger) -> None:
+    queue = [(1, 1, "b"), (1, 2, "a"), (2, 0, "a"), (2, 0, "b"), (3, 0, "a")]
+    ledger.commit(_step(looks_planned=queue[::-1]))
+    ledger.commit(_step(looks_done=queue[:1], looks_planned=queue[:1]))
 
-    assert ledger.live_conversations() == ["a"]
-    assert ledger.conversation("b") == b"state"
+    assert ledger.looks(FIRST, 10) == queue
+    assert ledger.looks((1, 2, "a"), 2) == [(2, 0, "a"), (2, 0, "b")]
+
+    ledger.commit(_step(looks_done=queue[:4]))
+    assert ledger.looks(FIRST, 10) == queue[4:]
 
 
 def test_a_span_is_kept_once_and_its_repetition_is_a_duplicate(ledger: Ledger, path: Path) -> None:
