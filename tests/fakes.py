@@ -17,6 +17,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import sys
 import zlib
 from collections import Counter, defaultdict, deque
@@ -739,6 +740,7 @@ class FakeLangfuse(ReceivedSpans):
         path: str = "",
         dump: Path | None = None,
         clock: Clock | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__()
         self.url = ""
@@ -757,6 +759,7 @@ class FakeLangfuse(ReceivedSpans):
         self.release = asyncio.Event()
         self._port = port
         self._path = path
+        self._ssl_context = ssl_context
         self._dump = dump
         self._script: deque[Reply | Trouble] = deque()
         self._rejected_span_ids: set[str] = set()
@@ -769,9 +772,11 @@ class FakeLangfuse(ReceivedSpans):
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._ssl_context)
+        await site.start()
         host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}{self._path}"
+        scheme = "https" if self._ssl_context else "http"
+        self.url = f"{scheme}://{host}:{port}{self._path}"
         return self
 
     async def __aexit__(

@@ -36,7 +36,7 @@ ORPHAN_S = 15.0
 """A little above what it promises for children whose parent was killed."""
 POLL_S = 0.01
 EVERY_SESSION = 100_000
-ENDPOINT = re.compile(r"bridge\.started\b.*\bendpoint\W+http://127\.0\.0\.1:(?P<port>\d+)")
+ENDPOINT = re.compile(r"bridge\.started\b.*\bendpoint\W+https?://127\.0\.0\.1:(?P<port>\d+)")
 """In both formats of the log."""
 SHORT_WAITS: dict[str, float | str] = {
     "settle_s": 0.2,
@@ -279,7 +279,7 @@ class Bridge:
 
     def find_health(self) -> dict[str, Any] | None:
         """What ``/healthz`` says; None while nobody answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        connection = self.connection()
         try:
             connection.request("GET", "/healthz")
             found: dict[str, Any] = json.loads(connection.getresponse().read())
@@ -288,6 +288,10 @@ class Bridge:
         finally:
             connection.close()
         return found
+
+    def connection(self) -> http.client.HTTPConnection:
+        """One to the HTTP port, not open yet."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
 
     def health(self) -> dict[str, Any]:
         """What ``/healthz`` says."""

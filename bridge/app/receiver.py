@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from bridge.app import child
+from bridge.app.doors import Doors, hosts
 from bridge.app.health import Health
 from bridge.app.reading import ledger_reader
 from bridge.app.senders import Senders
@@ -23,7 +24,7 @@ from bridge.errors import StoreError
 from bridge.model.requests import Signal
 from bridge.receive.access import Access
 from bridge.receive.budget import MAX_BYTES, Budget
-from bridge.receive.http import make_app, serve
+from bridge.receive.http import make_app
 from bridge.receive.intake import Intake
 from bridge.store.inbox import Inbox
 from bridge.store.reader import LedgerReader
@@ -57,16 +58,25 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
         max_body_bytes=config.max_body_bytes,
         access=access,
         refused=refused,
+        hosts=hosts(config),
     )
-    listeners: list[_Listens] = [await serve(app, listening)]
+    doors = Doors.of(config)
+    http = await doors.serve_http(app, listening)
+    listeners: list[_Listens] = [http]
     try:
         if config.grpc_port:
-            listeners.append(await _serve_grpc(config, intake, budget, access, refused))
+            listeners.append(
+                await _serve_grpc(
+                    config, intake, doors, budget=budget, access=access, refused=refused
+                )
+            )
         async with asyncio.TaskGroup() as tasks:
             tidy = partial(asyncio.to_thread, _tidy, inbox, ledger)
             tasks.create_task(child.every(HOUSEKEEPING_S, stop, tidy), name="tidy")
             renew = partial(_renew, senders, access)
             tasks.create_task(child.every(TOKENS_S, stop, renew), name="tokens")
+            certify = partial(doors.renew, http)
+            tasks.create_task(child.every(HOUSEKEEPING_S, stop, certify), name="certificates")
     finally:
         await asyncio.gather(*(listener.close() for listener in listeners))
         await intake.close()
@@ -84,7 +94,13 @@ class _Listens(Protocol):
 
 
 async def _serve_grpc(
-    config: "Config", intake: Intake, budget: Budget, access: Access, refused: Counter[str]
+    config: "Config",
+    intake: Intake,
+    doors: Doors,
+    *,
+    budget: Budget,
+    access: Access,
+    refused: Counter[str],
 ) -> _Listens:
     from bridge.receive import grpc  # noqa: PLC0415  not paid for when it is off
 
@@ -97,6 +113,8 @@ async def _serve_grpc(
         max_body_bytes=config.max_body_bytes,
         access=access,
         refused=refused,
+        max_connections=doors.max_connections,
+        certificates=doors.certificates,
     )
 
 

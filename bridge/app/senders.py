@@ -13,7 +13,7 @@ import structlog
 
 from bridge.errors import ConfigError, StoreError
 from bridge.model.tokens import Token, TokenError, distinct
-from bridge.receive.access import is_loopback
+from bridge.receive.origin import is_loopback
 from bridge.store.token_file import TokenFile
 
 if TYPE_CHECKING:
@@ -112,11 +112,12 @@ def checked(config: "Config") -> "Config":
 
 def bind_problem(config: "Config", *, has_tokens: bool) -> str | None:
     """What is wrong with listening on that host, if anything."""
-    if has_tokens or is_loopback(config.host):
+    if has_tokens or config.tls_client_ca or is_loopback(config.host):
         return None
     return (
         f"host: on {config.host} anyone who reaches this machine could send, since there are no"
-        " tokens; make one with `langfuse-bridge token new NAME` or set BRIDGE_TOKENS, or listen on"
-        " 127.0.0.1, or set BRIDGE_INSECURE_BIND=true if something else keeps strangers out, as a"
-        " container's published port on 127.0.0.1 does"
+        " tokens; make one with `langfuse-bridge token new NAME` or set BRIDGE_TOKENS, ask clients"
+        " for a certificate with BRIDGE_TLS_CLIENT_CA, listen on 127.0.0.1, or set"
+        " BRIDGE_INSECURE_BIND=true if something else keeps strangers out, as a container's"
+        " published port on 127.0.0.1 does"
     )

@@ -25,6 +25,7 @@ import structlog
 
 from bridge import __version__
 from bridge.app import lean
+from bridge.app.edges import check_files, url
 from bridge.app.handed import hand_over, take_over
 from bridge.errors import BridgeError
 from bridge.telemetry import logging
@@ -57,6 +58,7 @@ class Supervisor:
     """
 
     def __init__(self, config: "Config") -> None:
+        check_files(config)
         self._config = config
         self._lock = claim(config.data_dir)
         self._listening = listen(config.host, config.port)
@@ -280,18 +282,13 @@ async def _serve(config: "Config") -> int:
     return 0
 
 
-def endpoint(host: str, port: int) -> str:
-    """The address clients are told."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
 def _tell_started(config: "Config", port: int) -> None:
     """One line with all that is in force; secrets are masked."""
     log.info(
         "bridge.started",
         version=__version__,
-        endpoint=endpoint(config.host, port),
-        grpc=endpoint(config.host, config.grpc_port) if config.grpc_port else "off",
+        endpoint=url(config, port),
+        grpc=url(config, config.grpc_port) if config.grpc_port else "off",
         langfuse=config.langfuse_base_url
         if config.delivers
         else "none: no keys, traces are kept locally",

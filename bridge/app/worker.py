@@ -5,6 +5,7 @@ event loop only waits for Langfuse and for time.
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,11 @@ import structlog
 from bridge.app import child
 from bridge.app.assembler import Assembler
 from bridge.clock import SystemClock
-from bridge.errors import StoreError
+from bridge.errors import BridgeError, StoreError
 from bridge.langfuse.client import LangfuseTarget, connect
 from bridge.langfuse.deliver import Deliverer
 from bridge.langfuse.scores import ScoreSender
+from bridge.langfuse.trust import trust
 from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.scores import PendingScore
 from bridge.store.inbox_reader import InboxReader
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 POLL_S = 0.05
 """How often an inbox that was read to its end is looked at: a query of microseconds."""
 RETRY_S = 1.0
+CA_FILE_RETRY_S = 30.0
 PRUNE_S = 60.0
 STOP_GRACE_S = 4.0
 """For the request in flight at a stop; with the receiver's share it stays below ten seconds."""
@@ -144,13 +147,30 @@ async def _deliver(config: "Config", thread: LedgerThread, stop: asyncio.Event) 
         base_url=config.langfuse_base_url,
         public_key=config.langfuse_public_key,
         secret_key=config.langfuse_secret_key.get_secret_value(),
+        ca_file=config.ca_file,
     )
+    if not await _trusts(config, thread, stop):
+        return
     async with connect(target) as client:
         deliverer = Deliverer(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S)
         scores = ScoreSender(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(deliverer.run(stop), name="spans")
             tasks.create_task(scores.run(stop), name="scores")
+
+
+async def _trusts(config: "Config", thread: LedgerThread, stop: asyncio.Event) -> bool:
+    """Wait while the CA file, which was fine at the start, cannot be used; False: stopped."""
+    while config.ca_file is not None and not stop.is_set():
+        try:
+            trust(config.ca_file)
+            break
+        except BridgeError as error:
+            log.error("deliver.ca_file_unusable", reason=str(error), retry_s=CA_FILE_RETRY_S)  # noqa: TRY400  no bug of ours
+            await thread.note(LangfuseState.UNREACHABLE, str(error))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), CA_FILE_RETRY_S)
+    return not stop.is_set()
 
 
 async def _prune(config: "Config", ledger: Ledger, thread: LedgerThread) -> None:

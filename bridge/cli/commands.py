@@ -139,7 +139,8 @@ def _ledger(config: Config) -> AbstractContextManager[LedgerReader]:
 def _own_endpoint(config: Config) -> str:
     # 0.0.0.0 and :: are addresses to listen on, not to post to.
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
+    scheme = "http" if config.tls_cert is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
 def _send_showing(

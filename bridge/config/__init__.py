@@ -1,6 +1,7 @@
 """What the user sets: every setting with its default, meaning and unit, and where it was set.
 
-``settings``  the fields, and what values are right (:class:`Config`)
+``settings``  the fields (:class:`Config`)
+``values``    what values are right, and how each is read
 ``loading``   defaults < file < environment < options, all problems at once (:func:`load`)
 ``documents`` the example file and the README's table, written from the fields
 
@@ -9,7 +10,8 @@ What only code sets is an argument and has no place here.
 
 from bridge.config.documents import example_file, settings_table, written_tag
 from bridge.config.loading import LoadedConfig, load
-from bridge.config.settings import MASK, Config, Content, LogFormat, LogLevel, Tag
+from bridge.config.settings import MASK, Config
+from bridge.config.values import Content, LogFormat, LogLevel, Tag
 
 __all__ = [
     "MASK",

@@ -9,7 +9,8 @@ import textwrap
 from pydantic.fields import FieldInfo
 
 from bridge.config.loading import variables
-from bridge.config.settings import Config, Tag, Unit
+from bridge.config.settings import Config
+from bridge.config.values import Tag, Unit
 
 WIDTH = 96
 EXAMPLE_HEAD = """\

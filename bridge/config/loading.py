@@ -62,7 +62,7 @@ def load(
     names = {key: name for layer in layers for key, name in layer.names.items()}
     problems = [problem for layer in layers for problem in _problems(layer)]
     if not file.problems:  # an unread file may hold the other key
-        problems += _lone_key(names)
+        problems += _lone_key(names) + _lone_tls(names)
     if problems:
         raise ConfigError(problems)
     config = Config(**values)  # type: ignore[arg-type]  # values of any type are what it checks
@@ -74,7 +74,8 @@ def load(
 
 
 def _absolute(config: Config, working_dir: Path) -> dict[str, Path]:
-    paths = {"data_dir": config.data_dir, "tokens_file": config.tokens_file}
+    settings = ("data_dir", "tokens_file", "tls_cert", "tls_key", "tls_client_ca", "ca_file")
+    paths = {setting: getattr(config, setting) for setting in settings}
     return {setting: working_dir / path for setting, path in paths.items() if path is not None}
 
 
@@ -180,6 +181,17 @@ def _short_tokens(config: Config, names: Mapping[str, str]) -> list[str]:
         " and could be found by trying; `langfuse-bridge token new` makes better ones"
         for token in config.tokens
         if token.is_short
+    ]
+
+
+def _lone_tls(names: Mapping[str, str]) -> list[str]:
+    """What is wrong when TLS is only half set up."""
+    there = [key for key in ("tls_cert", "tls_key", "tls_client_ca") if key in names]
+    return [
+        f"{variables(key)[0]}: is missing, though {names[there[0]]} is set; TLS needs both "
+        "BRIDGE_TLS_CERT and BRIDGE_TLS_KEY"
+        for key in ("tls_cert", "tls_key")
+        if there and key not in there
     ]
 
 

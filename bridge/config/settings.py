@@ -5,186 +5,45 @@ Knows nothing of files, variables and options: ``loading`` brings the values.
 
 import json
 import math
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Self
 
-from platformdirs import user_state_path
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from bridge.config.values import (
+    Connections,
+    Content,
+    Days,
+    File,
+    LogFormat,
+    LogLevel,
+    Megabytes,
+    Port,
+    Rate,
+    Seconds,
+    Tag,
+    base_url_of,
+    environment_name,
+    home_path,
+    host_names,
+    lower,
+    named_tokens,
+    one_attribute,
+    switch,
+    tag_rules,
+    token_lines,
+    user_state,
+)
 from bridge.model.tokens import (
     Token,
-    TokenError,
-    distinct,
-    line_of,
-    tokens_of_file,
-    tokens_of_variable,
 )
 
 DEFAULT_TAGS = "member,department,team.id:team,cost_center"
 MASK = "********"
-MAX_DURATION_S = 1e9
-MAX_RETENTION_DAYS = 36_500
-"""Both bounds keep times in milliseconds inside the 64 bits that SQLite gives a number."""
-MAX_ENVIRONMENT_LENGTH = 40
 BYTES_PER_MB = 1_048_576
 MS_PER_S = 1_000
 MS_PER_DAY = 86_400_000
-
-
-class Content(StrEnum):
-    """How much text leaves the bridge."""
-
-    FULL = "full"
-    METADATA = "metadata"
-
-
-class LogLevel(StrEnum):
-    """From which level on the bridge logs."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """How the bridge logs; ``auto`` is console on a terminal and JSON elsewhere."""
-
-    AUTO = "auto"
-    CONSOLE = "console"
-    JSON = "json"
-
-
-class Tag(NamedTuple):
-    """An attribute of the client's records and the key under which it becomes a tag."""
-
-    attribute: str
-    key: str
-
-
-class WrongValueError(ValueError):
-    """What a validator raises; its text goes on where ``port: `` ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Marks a setting with what its number counts."""
-
-    name: str
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _switch(value: object) -> object:
-    """True or false, also as the words that an environment variable can hold."""
-    words = {"true": True, "1": True, "yes": True, "on": True}
-    words |= {"false": False, "0": False, "no": False, "off": False}
-    switched = words.get(value.strip().lower()) if isinstance(value, str) else value
-    if not isinstance(switched, bool):
-        raise WrongValueError("should be true or false")
-    return switched
-
-
-def _no_boolean(value: object) -> object:
-    # Python counts true as 1, and pydantic takes it for a port or a number of seconds.
-    if isinstance(value, bool):
-        raise WrongValueError("should be a number")
-    return value
-
-
-def _base_url(value: str) -> str:
-    """The URL without a trailing slash; ValueError when nothing could be posted to it."""
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise WrongValueError("should be an http:// or https:// address")
-    if parts.username is not None or parts.password is not None:
-        raise WrongValueError("should hold no user or password; keys have settings of their own")
-    if parts.query or parts.fragment or parts.port == 0:
-        raise WrongValueError("should end with the host, port or path")
-    return value.rstrip("/")
-
-
-def _tags(value: object) -> tuple[Tag, ...]:
-    """Tag rules from ``a,b.c:d``, a list of such parts, or the pairs that ``to_json`` writes."""
-    parts = value
-    if isinstance(value, str):
-        parts = value.split(",") if value.strip() else ()
-    if not isinstance(parts, list | tuple):
-        raise WrongValueError("should be attributes with commas between them")
-    rules = tuple(_tag(part) for part in parts)
-    if len({rule.key for rule in rules}) < len(rules):
-        raise WrongValueError("should give each tag another name; rename one with attribute:name")
-    return rules
-
-
-def _tag(part: object) -> Tag:
-    if isinstance(part, str):
-        attribute, renamed, key = (text.strip() for text in part.partition(":"))
-        key = key if renamed else attribute
-    else:
-        attribute, key = part if isinstance(part, list | tuple) and len(part) == 2 else ("", "")  # noqa: PLR2004  a pair
-    if not attribute or not key:
-        raise WrongValueError("should be attributes like member,team.id:team, none of them empty")
-    return Tag(attribute, key)
-
-
-def _tokens(value: object) -> tuple[Token, ...]:
-    """Tokens from ``name:token,name:token``, or the digests that ``to_json`` writes."""
-    try:
-        if isinstance(value, str):
-            return tokens_of_variable(value)
-        if isinstance(value, tuple) and all(isinstance(token, Token) for token in value):
-            return distinct(value)
-        if isinstance(value, list) and all(isinstance(line, str) for line in value):
-            return tokens_of_file("\n".join(value))
-    except TokenError as error:
-        raise WrongValueError(str(error)) from error
-    raise WrongValueError("should be name:token with commas between them")
-
-
-def _token_lines(tokens: tuple[Token, ...]) -> list[str]:
-    return [line_of(token) for token in tokens]
-
-
-def _one_attribute(value: str) -> str:
-    if "," in value:
-        raise WrongValueError("should be one attribute; a trace belongs to one group")
-    return value
-
-
-def _environment(value: str) -> str:
-    """Langfuse's rule; what breaks it would silently become ``default`` there."""
-    letters = value.replace("-", "").replace("_", "")
-    if value and not (letters.isascii() and letters.isalnum()):
-        raise WrongValueError("should be letters, digits, - and _ only")
-    if value.startswith("langfuse") or len(value) > MAX_ENVIRONMENT_LENGTH:
-        raise WrongValueError("should be at most 40 characters and not begin with langfuse")
-    return value
-
-
-def _home(value: Path) -> Path:
-    try:
-        return value.expanduser()
-    except RuntimeError as error:
-        raise WrongValueError("should be a path; there is no such home folder") from error
-
-
-def _user_state() -> Path:
-    return user_state_path("langfuse-bridge", appauthor=False)
-
-
-Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
-Seconds = Annotated[Number, Field(ge=0, le=MAX_DURATION_S), Unit("seconds")]
-Days = Annotated[Number, Field(gt=0, le=MAX_RETENTION_DAYS), Unit("days")]
-Rate = Annotated[Number, Field(ge=0, le=1e6), Unit("requests per second")]
-Megabytes = Annotated[Number, Field(gt=0, le=4096), Unit("MiB")]
-Port = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=65535)]
 
 
 class Config(BaseSettings):
@@ -194,7 +53,7 @@ class Config(BaseSettings):
         frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
     )
 
-    langfuse_base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+    langfuse_base_url: Annotated[str, AfterValidator(base_url_of)] = Field(
         "https://cloud.langfuse.com", description="Where Langfuse is, in the cloud or your own."
     )
     langfuse_public_key: str | None = Field(
@@ -215,18 +74,20 @@ class Config(BaseSettings):
         4317, description="Port to listen on for OTLP over gRPC, on the same address; 0 is off."
     )
     tokens: Annotated[
-        tuple[Token, ...], BeforeValidator(_tokens), PlainSerializer(_token_lines, when_used="json")
+        tuple[Token, ...],
+        BeforeValidator(named_tokens),
+        PlainSerializer(token_lines, when_used="json"),
     ] = Field(
         (),
         description="Who may send, as name:token with commas between them. Better in the "
         "environment, or as digests in tokens_file.",
     )
-    tokens_file: Annotated[Path, AfterValidator(_home)] | None = Field(
+    tokens_file: Annotated[Path, AfterValidator(home_path)] | None = Field(
         None,
         description="File of tokens that langfuse-bridge token writes; a change counts within a "
         "second. Default: the file tokens in data_dir, once it is there.",
     )
-    insecure_bind: Annotated[bool, BeforeValidator(_switch)] = Field(
+    insecure_bind: Annotated[bool, BeforeValidator(switch)] = Field(
         False,
         description="true listens on another address than loopback even without tokens: whoever "
         "reaches it may send.",
@@ -236,35 +97,64 @@ class Config(BaseSettings):
         description="Most requests of one token, ten seconds' worth of them at once; 0 is without "
         "limit.",
     )
-    data_dir: Annotated[Path, AfterValidator(_home)] = Field(
-        default_factory=_user_state,
+    allowed_hosts: Annotated[str, AfterValidator(host_names)] = Field(
+        "",
+        description="Names by which HTTP clients may address the bridge, with commas between them. "
+        "Empty: on a loopback address only localhost and the like, against web pages that "
+        "give themselves our address (DNS rebinding); elsewhere any.",
+    )
+    tls_cert: File | None = Field(
+        None,
+        description="PEM file of the server's certificate, then those of its issuers. With it both "
+        "ports speak TLS only; a renewed one is taken up while the bridge runs.",
+    )
+    tls_key: File | None = Field(
+        None, description="PEM file of the certificate's key, without a password."
+    )
+    tls_client_ca: File | None = Field(
+        None,
+        description="PEM file of authorities. With it only clients that show a certificate of "
+        "theirs are let in (mTLS), to /healthz too.",
+    )
+    max_connections: Connections = Field(
+        1024,
+        description="Most open connections, over HTTP and over gRPC each. Beyond it HTTP answers "
+        "503 once and closes; gRPC closes.",
+    )
+    ca_file: File | None = Field(
+        None,
+        description="PEM file of authorities to trust for the connection to Langfuse, besides the "
+        "system's.",
+    )
+    data_dir: Annotated[Path, AfterValidator(home_path)] = Field(
+        default_factory=user_state,
         description="Folder of what is kept. Default: $STATE_DIRECTORY, else the user's state "
         "folder (~/.local/state/langfuse-bridge).",
     )
-    tags: Annotated[tuple[Tag, ...], BeforeValidator(_tags)] = Field(
-        _tags(DEFAULT_TAGS),
+    tags: Annotated[tuple[Tag, ...], BeforeValidator(tag_rules)] = Field(
+        tag_rules(DEFAULT_TAGS),
         description="Attributes that become tags, in this order; the part behind a colon renames. "
         "May be empty. claude-code always comes last.",
     )
-    group_by: Annotated[str, AfterValidator(_one_attribute)] = Field(
+    group_by: Annotated[str, AfterValidator(one_attribute)] = Field(
         "", description="One attribute that is sent also as the release, to group charts by."
     )
-    content: Annotated[Content, BeforeValidator(_lower)] = Field(
+    content: Annotated[Content, BeforeValidator(lower)] = Field(
         Content.FULL,
         description="full sends texts; metadata sends no prompt, answer, command, path, tool "
         "input or output, only names, sizes and numbers.",
     )
-    join_traces: Annotated[bool, BeforeValidator(_switch)] = Field(
+    join_traces: Annotated[bool, BeforeValidator(switch)] = Field(
         False,
         description="true sends a turn into the trace that its client's spans are in, below the "
         "span that TRACEPARENT names, so that a CI job or service sees one tree.",
     )
-    forward_other_spans: Annotated[bool, BeforeValidator(_switch)] = Field(
+    forward_other_spans: Annotated[bool, BeforeValidator(switch)] = Field(
         False,
         description="true passes spans of other programs on to Langfuse, with tags and session; "
         "not under content = metadata, since they are passed on untouched.",
     )
-    environment: Annotated[str, BeforeValidator(_lower), AfterValidator(_environment)] = Field(
+    environment: Annotated[str, BeforeValidator(lower), AfterValidator(environment_name)] = Field(
         "", description="Langfuse environment of all traces; empty is Langfuse's default."
     )
     settle_s: Seconds = Field(
@@ -288,10 +178,10 @@ class Config(BaseSettings):
     retention_days: Days = Field(
         7.0, description="How long delivered observations are kept for show and against repeats."
     )
-    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = Field(
+    log_level: Annotated[LogLevel, BeforeValidator(lower)] = Field(
         LogLevel.INFO, description="Least level that is logged: debug, info, warning or error."
     )
-    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = Field(
+    log_format: Annotated[LogFormat, BeforeValidator(lower)] = Field(
         LogFormat.AUTO,
         description="console or json; auto is console on a terminal and json elsewhere.",
     )

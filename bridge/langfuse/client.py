@@ -8,10 +8,12 @@ not followed, and no text made here contains them.
 """
 
 import gzip
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -21,6 +23,7 @@ from yarl import URL
 
 from bridge import __version__
 from bridge.langfuse.retry import MAX_ERROR_CHARS, Answer
+from bridge.langfuse.trust import trust
 
 TRACES_PATH = "/api/public/otel/v1/traces"
 PROJECTS_PATH = "/api/public/projects"
@@ -72,6 +75,7 @@ class LangfuseTarget:
         base_url: May carry a path and a trailing slash.
         timeout_s: For a whole request. Langfuse hangs when its Redis is away; and a request given
             up too early may have been stored, which makes its retry a duplicate.
+        ca_file: PEM file of authorities to trust besides the system's.
     """
 
     base_url: str
@@ -79,6 +83,7 @@ class LangfuseTarget:
     secret_key: str = field(repr=False)
     timeout_s: float = 30.0
     connect_timeout_s: float = 10.0
+    ca_file: Path | None = None
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,9 +100,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def connect(target: LangfuseTarget) -> AsyncIterator["LangfuseClient"]:
-    """A client for ``target``, with its connections closed at the end."""
+    """A client for ``target``, with its connections closed at the end.
+
+    Raises:
+        BridgeError: The target's ``ca_file`` cannot be used.
+    """
     timeout = aiohttp.ClientTimeout(total=target.timeout_s, sock_connect=target.connect_timeout_s)
-    connector = aiohttp.TCPConnector(keepalive_timeout=KEEPALIVE_S)
+    ssl_or_default = trust(target.ca_file) if target.ca_file else True
+    connector = aiohttp.TCPConnector(keepalive_timeout=KEEPALIVE_S, ssl=ssl_or_default)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield LangfuseClient(session, target)
 
@@ -222,6 +232,8 @@ def proxy_for(url: URL) -> URL | None:
 
 def describe(error: Exception) -> str:
     """A transport failure in words, without addresses (a proxy's may hold a password)."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _distrust(error.certificate_error)
     for kind, words in FAILURES:
         if isinstance(error, kind):
             return words
@@ -230,6 +242,12 @@ def describe(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection ({error.os_error.strerror or 'no reason given'})"
     return f"the request failed ({type(error).__name__})"
+
+
+def _distrust(error: Exception) -> str:
+    reason = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
+    advice = "name its authority with BRIDGE_CA_FILE, or correct LANGFUSE_BASE_URL"
+    return f"its certificate is not trusted ({reason or 'no reason given'}); {advice}"
 
 
 async def _read_answer(response: aiohttp.ClientResponse) -> Answer:

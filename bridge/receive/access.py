@@ -9,7 +9,6 @@ then, and a limit per address would be one for all of them together.
 """
 
 import hmac
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote
@@ -18,6 +17,7 @@ import msgspec
 
 from bridge.clock import Clock
 from bridge.model.tokens import Token, digest_of
+from bridge.receive.origin import is_loopback
 from bridge.receive.rate import Bucket, take
 from bridge.receive.request import Refusal, RefusedError
 
@@ -85,7 +85,7 @@ class Access:
         """
         if self._tokens is None or find(self._tokens, list(offered_tokens(headers))):
             return True
-        return is_loopback(peer) and not any(name in headers for name in FORWARDING_HEADERS)
+        return is_loopback(peer or "") and not any(name in headers for name in FORWARDING_HEADERS)
 
     def _limit(self, name: str) -> None:
         if not self._rate_limit:
@@ -117,16 +117,6 @@ def offered_tokens(headers: Mapping[str, str]) -> Iterator[str]:
         if scheme.lower() == "bearer" and token.strip():
             yield token.strip()
     yield from dict.fromkeys(_readings(headers.get("x-api-key")))
-
-
-def is_loopback(address: str | None) -> bool:
-    """Whether an address, or ``localhost``, is reached from this machine only."""
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _readings(value: str | bytes | None) -> list[str]:

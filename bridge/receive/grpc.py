@@ -1,9 +1,9 @@
 """OTLP over gRPC: the shell that takes messages and sends answers.
 
-Responsible for: one port, the three ``Export`` methods, that a message's bytes are kept as they
-came (inflated, nothing decoded), and that every call is answered.
+Responsible for: one port, with or without TLS, the three ``Export`` methods, that a message's
+bytes are kept as they came (inflated, nothing decoded), and that every call is answered.
 Left to others: who may send (``access``), looking through a body (``records``), committing
-(``intake``).
+(``intake``), certificates (``tls``).
 
 Claude Code tries nothing again over gRPC, whatever the answer says, so http/protobuf is the safer
 choice for it; other exporters do, and go by the code and its RetryInfo.
@@ -34,6 +34,7 @@ from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.receive import records
 from bridge.receive.access import Access, Sender
 from bridge.receive.budget import Budget
+from bridge.receive.connections import MAX_CONNECTIONS
 from bridge.receive.http import (
     FINISH_TIMEOUT_S,
     LARGE_BODY_BYTES,
@@ -41,8 +42,9 @@ from bridge.receive.http import (
     AcceptsRequests,
 )
 from bridge.receive.journal import note, note_failure
-from bridge.receive.request import MAX_BODY_BYTES, Refusal, RefusedError
+from bridge.receive.request import MAX_BODY_BYTES, Refusal, RefusedError, check_number
 from bridge.receive.response import EMPTY_RESPONSE
+from bridge.receive.tls import Certificates, Identity
 
 SERVICES: Final[Mapping[Signal, str]] = {
     Signal.LOGS: "opentelemetry.proto.collector.logs.v1.LogsService",
@@ -58,6 +60,25 @@ STATUS_DETAILS: Final = "grpc-status-details-bin"
 LARGEST_LIMIT_BYTES: Final = 2**31 - 1
 """gRPC keeps its limit in 32 bits; no message can be larger in any case."""
 
+MAX_CALLS: Final = 1_024
+"""At once, over all connections; the core answers RESOURCE_EXHAUSTED beyond it. Far above what a
+thousand exporters have open at a time, since to a client without RetryInfo that means "lost"."""
+
+BOUNDS: Final = (
+    ("grpc.max_concurrent_streams", 100),  # of one connection; an exporter has a few
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+    # A message that never ends keeps its connection from being idle; only age ends it. Clients are
+    # told to open another one first, so nothing is lost.
+    ("grpc.max_connection_age_ms", 600_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+)
+"""The core's own ways to close what is slow or idle."""
+
 Call = grpc.aio.ServicerContext[bytes, bytes]
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 
@@ -71,6 +92,8 @@ async def serve(
     max_body_bytes: int = MAX_BODY_BYTES,
     access: Access | None = None,
     refused: Counter[str] | None = None,
+    max_connections: int = MAX_CONNECTIONS,
+    certificates: Certificates | None = None,
 ) -> "Exporting":
     """Listen for exports; ends with ``close``.
 
@@ -82,13 +105,18 @@ async def serve(
         max_body_bytes: Largest message, on the wire and inflated.
         access: Who may send; without it, everybody.
         refused: Counts refusals by their reason, if given.
+        max_connections: More are closed at once.
+        certificates: With TLS, and then with nothing else; looked at again at each handshake.
 
     Raises:
         BridgeError: The address cannot be listened on.
     """
     # The core inflates, stops where the limit is reached, and answers RESOURCE_EXHAUSTED itself.
     limit = ("grpc.max_receive_message_length", min(max_body_bytes, LARGEST_LIMIT_BYTES))
-    server = grpc.aio.server(options=[limit])
+    connections = ("grpc.max_allowed_incoming_connections", max_connections)
+    server = grpc.aio.server(
+        options=[limit, connections, *BOUNDS], maximum_concurrent_rpcs=MAX_CALLS
+    )
     exporting = Exporting(
         server,
         intake,
@@ -98,11 +126,41 @@ async def serve(
         refused=Counter() if refused is None else refused,
     )
     try:
-        exporting.port = server.add_insecure_port(address)
+        exporting.port = _add_port(server, address, certificates)
     except RuntimeError as error:
         raise BridgeError(f"cannot listen on {address} for gRPC: {error}") from error
     await server.start()
     return exporting
+
+
+def _add_port(server: grpc.aio.Server, address: str, certificates: Certificates | None) -> int:
+    if certificates is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, _credentials(certificates))
+
+
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """Credentials that follow ``certificates``; the core asks at each handshake."""
+    told = certificates.current
+
+    def news() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal told
+        if told is certificates.current:
+            return None
+        told = certificates.current
+        return _configuration(told)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(told),
+        news,  # type: ignore[arg-type]  # None, "nothing new", is left out of the stubs
+        require_client_authentication=told.client_ca is not None,
+    )
+
+
+def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(identity.key, identity.cert)], root_certificates=identity.client_ca
+    )
 
 
 class _Failure(NamedTuple):
@@ -177,6 +235,9 @@ class Exporting:
         except UndecodableError as undecodable:
             self._count_refusal(Refusal.MALFORMED)
             return _Failure(grpc.StatusCode.INVALID_ARGUMENT, f"The message is {undecodable}.")
+        except RefusedError as refused:
+            self._count_refusal(refused.refusal)
+            return _Failure(grpc.StatusCode.INVALID_ARGUMENT, str(refused))
         except IntakeUnavailableError as unavailable:
             return _unavailable(unavailable.retry_after_s)
         except Exception as error:  # noqa: BLE001 - the root of a call
@@ -186,6 +247,7 @@ class Exporting:
 
     async def _accept(self, signal: Signal, sender: Sender, body: bytes) -> None:
         counted = await self._count(signal, body)
+        check_number(counted)
         if counted:
             await self._intake.append(
                 ExportRequest(

@@ -1,14 +1,16 @@
 """OTLP over HTTP: the shell that reads requests and sends answers.
 
-Responsible for: one port, the three export routes below any prefix, ``GET /healthz``, and that
-every request is answered, whatever happens.
-Left to others: who may send (``access``), whether to accept (``request``), committing
-(``intake``), the words of an answer (``response``), what health is (the caller).
+Responsible for: one port, with or without TLS, the three export routes below any prefix,
+``GET /healthz``, and that every request is answered, whatever happens.
+Left to others: who may send (``access``), whether to accept (``origin``, ``request``), committing
+(``intake``), the words of an answer (``response``), what health is (the caller), how long a
+connection may keep silent and how many there may be (``connections``), certificates (``tls``).
 """
 
 import asyncio
 import logging
 import socket
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +26,9 @@ from bridge.model.requests import Encoding, ExportRequest
 from bridge.receive import response
 from bridge.receive.access import Access, Sender
 from bridge.receive.budget import Budget, Share
-from bridge.receive.journal import connection_logger, note, note_failure
+from bridge.receive.connections import ConnectionLimits, Connections, is_crowded, watch
+from bridge.receive.journal import note, note_failure
+from bridge.receive.origin import check_origin
 from bridge.receive.request import (
     MAX_BODY_BYTES,
     Head,
@@ -36,6 +40,7 @@ from bridge.receive.request import (
     encoding_of,
 )
 from bridge.receive.response import Answer
+from bridge.receive.tls import keep_buffers_small
 
 HealthReport = Callable[[], Mapping[str, object]]
 
@@ -53,8 +58,17 @@ BODY_IDLE_TIMEOUT_S: Final = 10.0
 """A body of which nothing comes for so long is given up, as the client has done by then. Chunks
 found malformed while a body is being read need it too: aiohttp does not tell the reader."""
 
+BODY_TIMEOUT_S: Final = 60.0
+"""For a whole body, however steadily it trickles: 64 MiB at 10 Mbit/s."""
+
 BACKLOG: Final = 1024
-"""Connections that may wait; aiohttp calls ``listen`` again and would cut it to 128."""
+"""Connections that may wait; asyncio calls ``listen`` again and would cut it to 100."""
+
+HANDSHAKE_TIMEOUT_S: Final = 10.0
+"""For TLS to be agreed on. Handshakes under way are not counted as connections yet."""
+
+TLS_SHUTDOWN_TIMEOUT_S: Final = 2.0
+"""For the other side to say goodbye; most never do."""
 
 FINISH_TIMEOUT_S: Final = 3.0
 """How long open requests get at the end: a commit takes milliseconds, and a client that is still
@@ -77,6 +91,8 @@ def make_app(
     budget: Budget | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     body_idle_timeout_s: float = BODY_IDLE_TIMEOUT_S,
+    body_timeout_s: float = BODY_TIMEOUT_S,
+    hosts: frozenset[str] | None = None,
     answered: Counter[int] | None = None,
     access: Access | None = None,
     refused: Counter[str] | None = None,
@@ -90,6 +106,8 @@ def make_app(
         budget: What large bodies may hold together, if others draw on it too.
         max_body_bytes: Largest body, on the wire and inflated.
         body_idle_timeout_s: How long to wait for more of a body.
+        body_timeout_s: How long a whole body may take.
+        hosts: What the Host header may name besides loopback addresses; None: anything.
         answered: Counts answers by HTTP status, if given.
         access: Who may send; without it, everybody.
         refused: Counts refusals by their reason, if given.
@@ -97,7 +115,9 @@ def make_app(
     limits = _Limits(
         body_bytes=max_body_bytes,
         idle_timeout_s=body_idle_timeout_s,
+        timeout_s=body_timeout_s,
         budget=budget or Budget(max_body_bytes),
+        hosts=hosts,
     )
     counters = _Counters(
         answered=Counter() if answered is None else answered,
@@ -105,7 +125,7 @@ def make_app(
     )
     access = access or Access(clock)
     receiver = _Receiver(intake, clock, health, limits, access=access, counters=counters)
-    app = web.Application()
+    app = web.Application(middlewares=[watch])
     app.router.add_get("/healthz", receiver.answer_health)
     app.router.add_route("*", "/healthz", receiver.refuse_health)
     app.router.add_route("*", "/{path:.*}", receiver.answer_export)
@@ -113,37 +133,77 @@ def make_app(
     return app
 
 
-async def serve(app: web.Application, listening: socket.socket) -> "Listener":
-    """Serve on a socket that is bound already; whoever bound it may keep it over our restart."""
-    # aiohttp would inflate bodies, and leave Content-Encoding as it was: they are kept as sent.
-    runner = web.AppRunner(
-        app,
-        auto_decompress=False,
-        access_log=None,
-        logger=connection_logger(),
-        shutdown_timeout=FINISH_TIMEOUT_S,
-    )
+async def serve(
+    app: web.Application,
+    listening: socket.socket,
+    *,
+    limits: ConnectionLimits | None = None,
+    context: ssl.SSLContext | None = None,
+) -> "Listener":
+    """Serve on a socket that is bound already; whoever bound it may keep it over our restart.
+
+    Args:
+        app: Made by ``make_app``.
+        listening: Is ours from now on.
+        limits: Of connections.
+        context: With TLS, and then with nothing else.
+    """
+    runner = web.AppRunner(app, shutdown_timeout=FINISH_TIMEOUT_S)
     await runner.setup()
-    await web.SockSite(runner, listening, backlog=BACKLOG).start()
-    return Listener(runner)
+    if runner.server is None:
+        raise RuntimeError("set up, an application has a server")
+    connections = Connections(runner.server, limits or ConnectionLimits())
+    listener = Listener(runner, connections, listening)
+    await listener.listen(context)
+    return listener
 
 
 class Listener:
     """A receiver that listens, until it is closed."""
 
-    def __init__(self, runner: web.AppRunner) -> None:
+    def __init__(
+        self, runner: web.AppRunner, connections: Connections, listening: socket.socket
+    ) -> None:
         self._runner = runner
-        self.port: int = runner.addresses[0][1]
+        self._connections = connections
+        self._listening = listening
+        self._server: asyncio.Server | None = None
+        self.port: int = listening.getsockname()[1]
+
+    async def listen(self, context: ssl.SSLContext | None) -> None:
+        """Take new connections with ``context``; those that are open go on as they are.
+
+        A context in use can be given a certificate, but no authority can be taken from it. So each
+        has a listening socket of its own, on the same port.
+        """
+        if context is not None:
+            keep_buffers_small()
+        server = await asyncio.get_running_loop().create_server(
+            self._connections,
+            sock=self._listening.dup(),
+            ssl=context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if context else None,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S if context else None,
+        )
+        if self._server is not None:
+            self._server.close()
+        self._server = server
 
     async def close(self) -> None:
         """Stop listening, then finish open requests within ``FINISH_TIMEOUT_S``."""
+        if self._server is not None:
+            self._server.close()
+        self._listening.close()
         await self._runner.cleanup()
 
 
 class _Limits(NamedTuple):
     body_bytes: int
     idle_timeout_s: float
+    timeout_s: float
     budget: Budget
+    hosts: frozenset[str] | None
 
 
 class _Counters(NamedTuple):
@@ -186,10 +246,7 @@ class _Receiver:
             await self._accept(request)
             answer = response.accepted(encoding)
         except RefusedError as refused:
-            self._count_refusal(refused.refusal)
-            answer = response.refused(
-                refused.refusal, str(refused), encoding, retry_after_s=refused.retry_after_s
-            )
+            answer = self._refusal(refused, encoding)
         except IntakeUnavailableError as unavailable:
             answer = response.unavailable(unavailable.retry_after_s, encoding)
         except Exception as error:  # noqa: BLE001 - the root of a request: a 500 loses the batch
@@ -204,10 +261,13 @@ class _Receiver:
         """
         loop = asyncio.get_running_loop()
         try:
+            check_origin(request.headers, self._limits.hosts)
             report = await loop.run_in_executor(self._health_thread, self._health)
             if not self._access.may_see(request.headers, request.remote):
                 report = {key: report[key] for key in PUBLIC_HEALTH if key in report}
             answer = Answer(status=200, content_type=Encoding.JSON, body=orjson.dumps(dict(report)))
+        except RefusedError as refused:
+            answer = self._refusal(refused, Encoding.JSON)
         except Exception as error:  # noqa: BLE001 - the root of a request
             answer = _failed(error, Encoding.JSON)
         return self._send(answer)
@@ -218,6 +278,9 @@ class _Receiver:
         return self._send(response.refused(Refusal.METHOD, text, Encoding.JSON, allow="GET, HEAD"))
 
     async def _accept(self, request: web.Request) -> None:
+        check_origin(request.headers, self._limits.hosts)
+        if is_crowded(request):
+            raise IntakeUnavailableError("too many connections", RETRY_AFTER_S)
         sender = self._access.admit(request.headers)
         head = check_head(request.path, request.method, request.headers)
         with self._limits.budget.share() as share:
@@ -246,9 +309,12 @@ class _Receiver:
             self._check_thread, count_records, head, body, self._limits.body_bytes
         )
 
-    def _count_refusal(self, refusal: Refusal) -> None:
-        self._counters.refused[refusal.value] += 1
-        note(logging.DEBUG, "receive.refused", reason=refusal)
+    def _refusal(self, refused: RefusedError, encoding: Encoding) -> Answer:
+        self._counters.refused[refused.refusal.value] += 1
+        note(logging.DEBUG, "receive.refused", reason=refused.refusal)
+        return response.refused(
+            refused.refusal, str(refused), encoding, retry_after_s=refused.retry_after_s
+        )
 
     def _send(self, answer: Answer) -> web.Response:
         self._counters.answered[answer.status] += 1
@@ -272,7 +338,7 @@ async def _read_body(request: web.Request, limits: _Limits, share: Share) -> byt
         async with asyncio.timeout(limits.idle_timeout_s) as idle:
             return await _read_chunks(request.content, limits, share, idle)
     except (web.RequestPayloadError, OSError) as error:  # a TimeoutError is an OSError too
-        text = "The body ended early, stopped coming, or its chunks are malformed."
+        text = "The body ended early, came too slowly, or its chunks are malformed."
         raise RefusedError(Refusal.INCOMPLETE, text) from error
 
 
@@ -281,12 +347,14 @@ async def _read_chunks(
 ) -> bytes:
     # A BytesIO grows in place and gives its buffer away; chunks to be joined would be there twice.
     body = BytesIO()
+    now_s = asyncio.get_running_loop().time
+    end_s = now_s() + limits.timeout_s
     async for chunk in content.iter_any():
         size_bytes = body.tell() + len(chunk)
         check_size(size_bytes, limits.body_bytes)
         share.grow(size_bytes)
         body.write(chunk)
-        idle.reschedule(asyncio.get_running_loop().time() + limits.idle_timeout_s)
+        idle.reschedule(min(now_s() + limits.idle_timeout_s, end_s))
     return body.getvalue()
 
 

@@ -16,10 +16,18 @@ from bridge.errors import BridgeError, UndecodableError
 from bridge.model.requests import Encoding, Signal
 from bridge.otlp.inflating import TooLargeError, inflate
 from bridge.receive import records
+from bridge.receive.nesting import is_deeper_than
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 """Prompts and raw API bodies have no bound of their own; 108 kB was seen for a turn of six calls,
 and gateways batch thousands of records. Applies on the wire and again after inflating."""
+
+MAX_RECORDS: Final = 1_000_000
+"""In one request. Exporters send hundreds; 64 MiB of the smallest would be thirty million."""
+
+MAX_JSON_DEPTH: Final = 200
+"""Protobuf ends at 100 nested messages, two for each level of an AnyValue. A level is three
+brackets in JSON, so whatever can be said in protobuf can be said in JSON."""
 
 EXPORT_PATH: Final = re.compile(r"(?:/.*)?/v1/(logs|metrics|traces)/*")
 
@@ -27,6 +35,10 @@ EXPORT_PATH: Final = re.compile(r"(?:/.*)?/v1/(logs|metrics|traces)/*")
 class Refusal(StrEnum):
     """Why a request is refused; trying the same again helps with the last of these only."""
 
+    CROSS_SITE = "cross_site"
+    """A browser sent it for a web page."""
+    HOST = "host"
+    """It is addressed to a host that we are not."""
     UNAUTHENTICATED = "unauthenticated"
     """No token, or one that is not known."""
     NOT_FOUND = "not_found"
@@ -39,6 +51,8 @@ class Refusal(StrEnum):
     NOT_GZIP = "not_gzip"
     MALFORMED = "malformed"
     """The body is not the signal's Export…ServiceRequest in the encoding it claims."""
+    TOO_DEEP = "too_deep"
+    TOO_MANY_RECORDS = "too_many_records"
     RATE_LIMITED = "rate_limited"
     """Its sender has to slow down; nothing is wrong with the request."""
 
@@ -116,18 +130,50 @@ def count_records(head: Head, body: bytes, max_body_bytes: int) -> int:
     """Look through a body and count its log records, data points or spans.
 
     Raises:
-        RefusedError: It cannot be inflated, inflates beyond the limit, or does not parse.
+        RefusedError: It cannot be inflated, inflates beyond the limit, does not parse, is nested
+            too deeply or holds too many.
     """
     check_size(len(body), max_body_bytes)
     plain = _inflated(body, max_body_bytes) if head.gzipped else body
+    check_depth(head.encoding, plain)
     try:
-        return records.count(head.signal, head.encoding, plain)
+        counted = records.count(head.signal, head.encoding, plain)
     except UndecodableError as error:
         raise RefusedError(
             Refusal.MALFORMED,
             f"The body is not an OTLP export request for {head.signal} in {head.encoding};"
             " check the exporter's protocol and endpoint.",
         ) from error
+    check_number(counted)
+    return counted
+
+
+def check_depth(encoding: Encoding, plain: bytes) -> None:
+    """Hold the nesting of a body against ``MAX_JSON_DEPTH``; protobuf has a bound of its own.
+
+    Raises:
+        RefusedError: It is nested more deeply.
+    """
+    if encoding is Encoding.JSON and is_deeper_than(plain, MAX_JSON_DEPTH):
+        raise RefusedError(
+            Refusal.TOO_DEEP,
+            f"The body is nested more than {MAX_JSON_DEPTH} objects and arrays deep;"
+            " send flatter attributes.",
+        )
+
+
+def check_number(counted: int) -> None:
+    """Hold a number of records against ``MAX_RECORDS``.
+
+    Raises:
+        RefusedError: There are more.
+    """
+    if counted > MAX_RECORDS:
+        raise RefusedError(
+            Refusal.TOO_MANY_RECORDS,
+            f"The request holds more than {MAX_RECORDS} records;"
+            " let the exporter send smaller batches.",
+        )
 
 
 def _inflated(body: bytes, max_bytes: int) -> bytes:

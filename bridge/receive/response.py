@@ -23,6 +23,7 @@ class Code(IntEnum):
 
     INVALID_ARGUMENT = 3
     NOT_FOUND = 5
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     UNAVAILABLE = 14
@@ -32,6 +33,8 @@ class Code(IntEnum):
 STATUSES: Final = {
     Refusal.UNAUTHENTICATED: (401, Code.UNAUTHENTICATED),
     Refusal.RATE_LIMITED: (429, Code.RESOURCE_EXHAUSTED),
+    Refusal.CROSS_SITE: (403, Code.PERMISSION_DENIED),
+    Refusal.HOST: (421, Code.PERMISSION_DENIED),
     Refusal.NOT_FOUND: (404, Code.NOT_FOUND),
     Refusal.METHOD: (405, Code.UNIMPLEMENTED),
     Refusal.CONTENT_TYPE: (415, Code.INVALID_ARGUMENT),
@@ -41,6 +44,8 @@ STATUSES: Final = {
     Refusal.INCOMPLETE: (400, Code.INVALID_ARGUMENT),
     Refusal.NOT_GZIP: (400, Code.INVALID_ARGUMENT),
     Refusal.MALFORMED: (400, Code.INVALID_ARGUMENT),
+    Refusal.TOO_DEEP: (400, Code.INVALID_ARGUMENT),
+    Refusal.TOO_MANY_RECORDS: (413, Code.INVALID_ARGUMENT),
 }
 """HTTP status and google.rpc.Code for each refusal."""
 

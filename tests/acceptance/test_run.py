@@ -99,7 +99,7 @@ def test_it_stops_while_its_children_are_being_started(tmp_path: Path) -> None:
 
 def test_a_request_that_waits_for_the_disk_at_the_stop_is_answered(tmp_path: Path) -> None:
     body = capture("2.1.330/a-json-min")[1]
-    head = f"POST /v1/logs HTTP/1.1\r\nHost: bridge\r\nContent-Length: {len(body.data)}\r\n"
+    head = f"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body.data)}\r\n"
 
     with Bridge(tmp_path) as bridge:
         bridge.post(SUBAGENT[0])

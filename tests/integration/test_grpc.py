@@ -222,6 +222,32 @@ async def test_a_malformed_message_is_an_invalid_argument(
     assert stored(of) == []
 
 
+async def test_more_than_so_many_records_are_an_invalid_argument(
+    intake: CountingIntake, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.receive.request.MAX_RECORDS", 2)
+    async with a_client(intake) as (client, _):
+        refusal = await client.refusal(Signal.LOGS, logs(3))
+        assert await client.export(Signal.LOGS, logs(2)) == b""
+
+    assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "more than 2 records" in str(refusal.details())
+    assert len(stored(Signal.LOGS)) == 1
+
+
+async def test_connections_beyond_the_bound_are_closed(intake: CountingIntake) -> None:
+    server = await serve(intake, FixedClock(), "127.0.0.1:0", max_connections=2)
+    first, second, third = [
+        await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)
+    ]
+    for reader, _ in (first, second):
+        assert await asyncio.wait_for(reader.read(1), DEADLINE_S)  # SETTINGS
+    assert await asyncio.wait_for(third[0].read(), DEADLINE_S) == b""
+    for _, writer in (first, second, third):
+        writer.close()
+    await server.close()
+
+
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
 async def test_a_message_above_the_limit_is_refused_inflated_too(
     intake: CountingIntake, stored: Stored, compression: grpc.Compression

@@ -47,7 +47,9 @@ def test_a_dead_receiver_leaves_the_port_open_and_its_successor_answers(tmp_path
         bridge.send(signal.SIGSTOP)  # so that it cannot start another one yet
         bridge.kill_child("receiver")
         with socket.create_connection(("127.0.0.1", bridge.port), timeout=20) as waiting:
-            head = f"POST /v1/logs HTTP/1.1\r\nHost: b\r\nContent-Length: {len(body.data)}\r\n"
+            head = (
+                f"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body.data)}\r\n"
+            )
             waiting.sendall(f"{head}Content-Type: {body.content_type}\r\n\r\n".encode())
             waiting.sendall(body.data)
             assert "receiver" not in bridge.pids()

@@ -42,6 +42,12 @@ def test_nothing_set_gives_the_documented_defaults(tmp_path: Path) -> None:
         "tokens_file": None,
         "insecure_bind": False,
         "rate_limit": 0.0,
+        "allowed_hosts": "",
+        "tls_cert": None,
+        "tls_key": None,
+        "tls_client_ca": None,
+        "max_connections": 1024,
+        "ca_file": None,
         "tags": (
             Tag("member", "member"),
             Tag("department", "department"),
@@ -144,6 +150,10 @@ def test_everything_wrong_anywhere_is_reported_at_once_as_the_user_wrote_it(tmp_
         ("BRIDGE_IDLE_S", "30m"),
         ("BRIDGE_RETENTION_DAYS", "0"),
         ("BRIDGE_MAX_BODY_MB", "0"),
+        ("BRIDGE_MAX_CONNECTIONS", "0"),
+        ("BRIDGE_ALLOWED_HOSTS", "http://bridge"),
+        ("BRIDGE_ALLOWED_HOSTS", "bridge:4318"),
+        ("BRIDGE_CA_FILE", "~nobody-of-this-name/x"),
         ("BRIDGE_CONTENT", "redacted"),
         ("BRIDGE_LOG_FORMAT", "xml"),
         ("BRIDGE_TAGS", "member,,team"),
@@ -192,6 +202,9 @@ def test_a_wrong_value_is_a_problem_under_its_variables_name(
         ("BRIDGE_GROUP_BY", "team.id", "group_by", "team.id"),
         ("BRIDGE_ENVIRONMENT", "Prod-EU_1", "environment", "prod-eu_1"),
         ("BRIDGE_DATA_DIR", "/var/lib/x", "data_dir", Path("/var/lib/x")),
+        ("BRIDGE_CA_FILE", "/etc/ca.pem", "ca_file", Path("/etc/ca.pem")),
+        ("BRIDGE_ALLOWED_HOSTS", " Bridge.lan, b ,", "allowed_hosts", "bridge.lan,b"),
+        ("BRIDGE_MAX_CONNECTIONS", "10", "max_connections", 10),
         ("LANGFUSE_BASE_URL", "http://langfuse:3000/", "langfuse_base_url", "http://langfuse:3000"),
         ("LANGFUSE_HOST", "https://h/path/", "langfuse_base_url", "https://h/path"),
     ],
@@ -264,6 +277,25 @@ def test_one_key_without_the_other_is_a_problem(tmp_path: Path, lone: str) -> No
     assert problems(tmp_path, {lone: "k"}) == [
         f"{missing}: is missing, though {lone} is set; set both or neither"
     ]
+
+
+def test_half_of_tls_is_a_problem(tmp_path: Path) -> None:
+    needs = "TLS needs both BRIDGE_TLS_CERT and BRIDGE_TLS_KEY"
+    assert problems(tmp_path, {"BRIDGE_TLS_CERT": "c"}) == [
+        f"BRIDGE_TLS_KEY: is missing, though BRIDGE_TLS_CERT is set; {needs}"
+    ]
+    assert problems(tmp_path, {"BRIDGE_TLS_CLIENT_CA": "c"}) == [
+        f"BRIDGE_TLS_CERT: is missing, though BRIDGE_TLS_CLIENT_CA is set; {needs}",
+        f"BRIDGE_TLS_KEY: is missing, though BRIDGE_TLS_CLIENT_CA is set; {needs}",
+    ]
+
+
+def test_files_are_relative_to_the_working_folder(tmp_path: Path) -> None:
+    environ = {"BRIDGE_TLS_CERT": "cert.pem", "BRIDGE_TLS_KEY": "/etc/key.pem"}
+    config = loaded(tmp_path, {**environ, "BRIDGE_CA_FILE": "ca.pem"})
+    assert config.tls_cert == tmp_path / "cert.pem"
+    assert config.tls_key == Path("/etc/key.pem")
+    assert config.ca_file == tmp_path / "ca.pem"
 
 
 def test_the_keys_may_come_from_different_sources(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from bridge.model.tokens import Token, digest_of
-from bridge.receive.access import ANYONE, Access, Sender, find, is_loopback, offered_tokens
+from bridge.receive.access import ANYONE, Access, Sender, find, offered_tokens
+from bridge.receive.origin import is_loopback
 from bridge.receive.request import Refusal, RefusedError
 from tests.intakes import NOW_MS, FixedClock
 

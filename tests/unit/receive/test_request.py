@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bridge.model.requests import Encoding, Signal
 from bridge.otlp.inflating import MAX_MEMBERS
 from bridge.receive.request import (
+    MAX_JSON_DEPTH,
     Head,
     Refusal,
     RefusedError,
@@ -163,7 +164,6 @@ def test_json_record_is_counted_however_the_client_writes_it(record: str) -> Non
         b'{"resourceLogs":[{"scopeLogs":"x"}]}',
         b'{"resourceLogs":[{"scopeLogs":[{"logRecords":{}}]}]}',
         b'{"resourceLogs":[{"scopeLogs":[{"logRecords":["x"]}]}]}',
-        b'{"a":' + b"[" * 4_000 + b"]" * 4_000 + b"}",
     ],
 )
 def test_json_of_another_shape_is_malformed(body: bytes) -> None:
@@ -249,3 +249,44 @@ def test_refusal_repeats_nothing_of_the_request() -> None:
     with pytest.raises(RefusedError) as of_head:
         check_head("/v1/logs", "POST", {"Content-Type": "hunter2"})
     assert "hunter2" not in f"{of_body.value} {of_head.value}"
+
+
+def nested_attribute(levels: int) -> bytes:
+    """A log record whose attribute is an AnyValue in so many others, in JSON."""
+    value = b'{"arrayValue":{"values":[' * levels + b'{"intValue":1}' + b"]}}" * levels
+    record = b'{"attributes":[{"key":"k","value":' + value + b"}]}"
+    return b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + record + b"]}]}]}"
+
+
+def test_json_is_refused_where_it_is_nested_too_deeply() -> None:
+    assert count_records(head(), nested_attribute(MAX_JSON_DEPTH // 3 - 5), LIMIT_BYTES) == 1
+    assert refusal_of_body(nested_attribute(MAX_JSON_DEPTH // 3), head()) is Refusal.TOO_DEEP
+    assert refusal_of_body(b'{"a":' + b"[" * 4_000, head()) is Refusal.TOO_DEEP
+
+
+def a_field(number: int, content: bytes) -> bytes:
+    """A field of protobuf with a length, which the message classes would not nest so deeply."""
+    low, high = len(content) & 127 | 128, len(content) >> 7
+    return bytes((number << 3 | 2, low, high)) + content
+
+
+def nested_protobuf(levels: int) -> bytes:
+    value = b"\x18\x01"
+    for _ in range(levels):
+        value = a_field(5, a_field(1, value))  # AnyValue.array_value, ArrayValue.values
+    attribute = a_field(1, b"k") + a_field(2, value)
+    return a_field(1, a_field(2, a_field(2, a_field(6, attribute))))
+
+
+def test_all_that_protobuf_lets_through_may_be_said_in_json() -> None:
+    protobuf = head(encoding=Encoding.PROTOBUF)
+    assert count_records(protobuf, nested_protobuf(46), LIMIT_BYTES) == 1
+    assert refusal_of_body(nested_protobuf(48), protobuf) is Refusal.MALFORMED
+    assert count_records(head(), nested_attribute(48), LIMIT_BYTES) == 1
+
+
+def test_the_number_of_records_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.receive.request.MAX_RECORDS", 2)
+    body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%b]}]}]}'
+    assert count_records(head(), body % b"{},{}", LIMIT_BYTES) == 2
+    assert refusal_of_body(body % b"{},{},{}", head()) is Refusal.TOO_MANY_RECORDS

@@ -35,6 +35,8 @@ def test_accepted_json_is_an_empty_object() -> None:
 @pytest.mark.parametrize(
     ("refusal", "status", "code"),
     [
+        (Refusal.CROSS_SITE, 403, 7),
+        (Refusal.HOST, 421, 7),
         (Refusal.NOT_FOUND, 404, 5),
         (Refusal.METHOD, 405, 12),
         (Refusal.CONTENT_TYPE, 415, 3),
@@ -45,6 +47,8 @@ def test_accepted_json_is_an_empty_object() -> None:
         (Refusal.MALFORMED, 400, 3),
         (Refusal.UNAUTHENTICATED, 401, 16),
         (Refusal.RATE_LIMITED, 429, 8),
+        (Refusal.TOO_DEEP, 400, 3),
+        (Refusal.TOO_MANY_RECORDS, 413, 3),
     ],
 )
 def test_refusal_has_its_status_and_code(refusal: Refusal, status: int, code: int) -> None:

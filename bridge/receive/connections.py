@@ -1,0 +1,216 @@
+"""Connections over HTTP: how long one may keep us waiting, and how many there may be.
+
+Responsible for: that a connection which sends no whole head, lies idle, or does not take its
+answer is closed, and that the number of open ones is bounded.
+Left to others: how long a body may take (``http``), what is answered.
+
+aiohttp has no time limit for a head that trickles in, and none for an answer that nobody reads.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from bridge.receive.journal import connection_logger, note
+
+MAX_CONNECTIONS: Final = 1_024
+"""A thousand developers at work. An idle connection costs 10 kB, with TLS 45 kB."""
+
+SPARE_CONNECTIONS: Final = 256
+"""Beyond the bound a connection still gets one answer: health as ever, 503 for an export, which
+clients send again, where a closed connection would lose them the batch. Beyond these too, it is
+closed at once."""
+
+HEAD_TIMEOUT_S: Final = 10.0
+"""From the first byte of a request, or from connecting, to the end of its head."""
+
+IDLE_TIMEOUT_S: Final = 150.0
+"""Twice the minute after which Claude Code sends its metrics, and some more: a post on a connection
+that is just being closed is lost."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Closing(StrEnum):
+    """Why a connection was closed by us without an answer."""
+
+    SLOW_HEAD = "slow_head"
+    IDLE = "idle"
+    """Nothing was asked, or an answer was not taken."""
+    CROWDED = "crowded"
+
+
+class ConnectionLimits(NamedTuple):
+    """The bounds of a listener; see the constants."""
+
+    connections: int = MAX_CONNECTIONS
+    spare: int = SPARE_CONNECTIONS
+    head_timeout_s: float = HEAD_TIMEOUT_S
+    idle_timeout_s: float = IDLE_TIMEOUT_S
+
+
+class Connections:
+    """Makes a protocol for each connection, as asyncio wants it, and counts those that are open."""
+
+    def __init__(self, server: web.Server, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._logger = connection_logger()
+        self._open = 0
+        self._was_full = False
+
+    def __call__(self) -> "Connection":
+        """The protocol of a connection that was just accepted."""
+        return Connection(
+            self,
+            self._server,
+            loop=self._loop,
+            keepalive_timeout=2 * self.limits.idle_timeout_s,  # ours is sooner
+            # aiohttp would inflate bodies, and leave Content-Encoding as it was: they are kept as
+            # they were sent.
+            auto_decompress=False,
+            logger=self._logger,
+            access_log=None,
+        )
+
+    def opened(self) -> bool:
+        """Count one more; whether it is beyond the bound."""
+        self._open += 1
+        full = self._open > self.limits.connections
+        if full and not self._was_full:
+            note(logging.WARNING, "receive.crowded", connections=self.limits.connections)
+        self._was_full |= full
+        return full
+
+    def closed(self) -> None:
+        """Count one less."""
+        self._open -= 1
+        if self._was_full and self._open * 2 <= self.limits.connections:
+            note(logging.INFO, "receive.crowd_gone")
+            self._was_full = False
+
+    def is_overfull(self) -> bool:
+        """Whether there are not even spare ones."""
+        return self._open > self.limits.connections + self.limits.spare
+
+
+class Watchdog:
+    """The deadline of one connection, set whenever it is the client's turn.
+
+    Args:
+        limits: How long its turns may be.
+        bite: Ends the connection.
+    """
+
+    def __init__(self, limits: ConnectionLimits, bite: Callable[[], None]) -> None:
+        self._limits = limits
+        self._bite = bite
+        self._deadline: asyncio.TimerHandle | None = None
+        self._idle = False
+        self._over = False
+
+    def head_awaited(self) -> None:
+        """The client has connected, or begun to send."""
+        self._idle = False
+        self._expect(self._limits.head_timeout_s, Closing.SLOW_HEAD)
+
+    def bytes_came(self) -> None:
+        """The first ones after an answer begin the next head; others change nothing."""
+        if self._idle:
+            self.head_awaited()
+
+    def head_came(self) -> None:
+        """From here to the answer it is our turn; a body has limits of its own."""
+        self._idle = False
+        self._rest()
+
+    def answer_made(self) -> None:
+        """It is to be taken; then the next request may come."""
+        self._idle = True
+        self._expect(self._limits.idle_timeout_s, Closing.IDLE)
+
+    def connection_ended(self) -> None:
+        """There is nothing to wait for any more, whatever is answered yet."""
+        self._over = True
+        self._rest()
+
+    def close(self, reason: Closing) -> None:
+        """End the connection and say why."""
+        note(logging.DEBUG, "receive.connection_closed", reason=reason)
+        self._bite()
+
+    def _expect(self, within_s: float, otherwise: Closing) -> None:
+        self._rest()
+        if not self._over:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(within_s, self.close, otherwise)
+
+    def _rest(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's side of one connection, watched and counted.
+
+    Attributes:
+        crowded: It is beyond the bound: its first answer is its last.
+    """
+
+    def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:  # noqa: ANN401  aiohttp's own
+        super().__init__(server, **options)
+        self.crowded = False
+        self.connections = connections
+        self.watchdog = Watchdog(connections.limits, self.abort)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a head, or leave at once when there are far too many."""
+        self.crowded = self.connections.opened()
+        super().connection_made(transport)
+        if self.connections.is_overfull():
+            self.watchdog.close(Closing.CROWDED)
+        else:
+            self.watchdog.head_awaited()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget it."""
+        self.connections.closed()
+        super().connection_lost(exc)
+        self.watchdog.connection_ended()
+
+    def data_received(self, data: bytes) -> None:
+        """Have aiohttp read it."""
+        self.watchdog.bytes_came()
+        super().data_received(data)
+
+    def abort(self) -> None:
+        """Close, not in order: that would wait for the peer to take what it does not take."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+@web.middleware
+async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the connection whose turn it is; a crowded one ends with its answer."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        raise TypeError("the application is to be run by serve")
+    connection.watchdog.head_came()
+    try:
+        answer = await handler(request)
+    finally:
+        connection.watchdog.answer_made()
+    if connection.crowded:
+        answer.force_close()
+    return answer
+
+
+def is_crowded(request: web.Request) -> bool:
+    """Whether a request came over a connection beyond the bound."""
+    return isinstance(request.protocol, Connection) and request.protocol.crowded
