@@ -11,11 +11,11 @@ import msgspec
 import structlog
 
 from bridge.app.incoming import Reading
+from bridge.app.privacy import decoder, keeps_undecoded
 from bridge.correlate.closing import Patience
 from bridge.correlate.correlator import Correlator
 from bridge.correlate.saved import Bounds, Changes, SavedTurn
-from bridge.decode.content import ContentPolicy
-from bridge.decode.records import Decoded, Decoder, Foreign, Unreadable
+from bridge.decode.records import Decoded, Foreign, Unreadable
 from bridge.errors import UndecodableError
 from bridge.langfuse import ids
 from bridge.langfuse.forward import forwarded
@@ -32,7 +32,7 @@ from bridge.model.requests import InboxEntry, Progress
 from bridge.model.scores import Score
 from bridge.model.sessions import Summary
 from bridge.store.inbox_reader import InboxReader
-from bridge.store.ledger import COST_GAPS, UNPRICED, Ledger
+from bridge.store.ledger import COST_GAPS, REDACTED, UNPRICED, Ledger
 from bridge.store.step import Finished, Quarantined, Step, SummaryTrace
 
 if TYPE_CHECKING:
@@ -69,14 +69,8 @@ class Assembler:
         self._settings = trace_settings(config)
         self._mapper = Mapper(self._settings)
         self._encoder = SpanEncoder()
-        self._keeps_content = ContentPolicy(config.content) is ContentPolicy.FULL
-        self._decoder = Decoder(
-            policy=ContentPolicy(config.content),
-            keeps_foreign=config.forward_other_spans and self._keeps_content,
-            tag_attributes=frozenset(
-                [*(tag.attribute for tag in config.tags), *filter(None, [config.group_by])]
-            ),
-        )
+        self._keeps_bodies = keeps_undecoded(config)
+        self._decoder = decoder(config)
         self._correlator: Correlator | None = None
         self._watermark = 0
         self._progress = Progress()
@@ -113,7 +107,7 @@ class Assembler:
             if not entries:
                 raise
             log.exception("assemble.request_quarantined", position=entries[0].position)
-            self._quarantine(entries[0], f"{type(error).__name__}: {error}", now_ms)
+            self._quarantine(entries[0], _reason(error), now_ms)
         finally:
             self._careful = False
 
@@ -172,14 +166,17 @@ class Assembler:
     ) -> None:
         match item:
             case Foreign(span=ForeignSpan() as span):
+                work.redacted += span.redacted
                 work.forwarded.append(forwarded(span, self._settings))
             case Foreign():
                 work.outcomes[Outcome.OTHER_SCOPE] += 1
             case Unreadable():
                 work.quarantined.append(self._single(entry, item))
             case Measurement():
+                work.redacted += item.redacted
                 correlator.measure(item)
             case Record():
+                work.redacted += item.redacted
                 correlator.fold(item)
             case _:
                 assert_never(item)
@@ -201,7 +198,7 @@ class Assembler:
                 outcomes=Counter(changes.outcomes) + work.outcomes,
                 at_ms=now_ms,
                 forwarded=work.forwarded,
-                tallies=_tallies(work.settled),
+                tallies=_tallies(work),
                 summaries=[_summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
                 scores=self._scores(changes),
                 looks_done=changes.looks.done,
@@ -232,7 +229,7 @@ class Assembler:
             try:
                 finished.append(self._finished(settled))
             except (ValueError, TypeError, OverflowError) as error:
-                work.quarantined.append(self._unmappable(settled, work.watermark, str(error)))
+                work.quarantined.append(self._unmappable(settled, work.watermark, _reason(error)))
         return finished
 
     def _finished(self, settled: Settled) -> Finished:
@@ -250,7 +247,7 @@ class Assembler:
             record_index=None,
             records=settled.observed + settled.folded,
             reason=reason,
-            body=msgspec.msgpack.encode(settled.part) if self._keeps_content else b"",
+            body=msgspec.msgpack.encode(settled.part) if self._keeps_bodies else b"",
         )
 
     def _whole(self, entry: InboxEntry, reason: str, progress: Progress) -> Quarantined:
@@ -260,7 +257,7 @@ class Assembler:
             record_index=None,
             records=entry.request.records - progress.records,
             reason=reason,
-            body=msgspec.msgpack.encode(entry.request) if self._keeps_content else b"",
+            body=msgspec.msgpack.encode(entry.request) if self._keeps_bodies else b"",
         )
 
     def _single(self, entry: InboxEntry, unreadable: Unreadable) -> Quarantined:
@@ -269,7 +266,7 @@ class Assembler:
             record_index=unreadable.index,
             records=1,
             reason=unreadable.reason,
-            body=unreadable.record if self._keeps_content else b"",
+            body=unreadable.record if self._keeps_bodies else b"",
         )
 
     def _quarantine(self, entry: InboxEntry, reason: str, now_ms: int) -> None:
@@ -310,6 +307,7 @@ class _Work:
         self.settled: list[Settled] = []
         self.quarantined: list[Quarantined] = []
         self.forwarded: list[Forwarded] = []
+        self.redacted = 0
         self.outcomes: Counter[Outcome] = Counter()
 
 
@@ -323,10 +321,10 @@ def trace_settings(config: "Config") -> TraceSettings:
     )
 
 
-def _tallies(settled: list[Settled]) -> Counter[str]:
-    """What session summaries say of the client's own accounts."""
-    tallies: Counter[str] = Counter()
-    for part in (each.part for each in settled if isinstance(each.part, Summary)):
+def _tallies(work: _Work) -> Counter[str]:
+    """Secrets masked, and what session summaries say of the client's own accounts."""
+    tallies: Counter[str] = Counter({REDACTED: work.redacted})
+    for part in (each.part for each in work.settled if isinstance(each.part, Summary)):
         tallies[COST_GAPS] += part.gap is not None
         tallies[UNPRICED] += part.numbers.totals.unpriced
     return tallies
@@ -342,12 +340,17 @@ def _summary_trace(settled: Settled) -> SummaryTrace:
     )
 
 
+def _reason(error: Exception) -> str:
+    """What went wrong, without the error's own words: they may quote content, and are logged."""
+    return f"it cannot be assembled ({type(error).__name__})"
+
+
 def _tell(work: _Work) -> None:
     for settled in work.settled:
         if isinstance(settled.part, Root):
             log.debug(
                 "turn.closed",
-                session=settled.turn.session_id,
+                trace=ids.trace_id(settled.turn.key),
                 reason=settled.part.closed_by.value,
                 requests=settled.part.totals.requests,
             )

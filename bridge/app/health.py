@@ -34,8 +34,9 @@ class Health:
         ``accepted``, ``held``, ``quarantined`` and the numbers under ``outcomes`` count records:
         accepted = held + the sum of outcomes. ``pending``, ``delivered`` and ``dead_lettered``
         count observations. ``cost_gaps`` counts session summaries whose events and metrics tell
-        different costs, ``unpriced_requests`` requests of ended sessions that told no cost.
-        ``refused`` counts export requests since the receiver started, by reason.
+        different costs, ``unpriced_requests`` requests of ended sessions that told no cost,
+        ``redacted`` the secrets that were masked. ``refused`` counts export requests since the
+        receiver started, by reason.
         """
         own = {"version": __version__, "uptime_s": round(time.monotonic() - self._started_s, 1)}
         try:
@@ -58,6 +59,7 @@ class Health:
             "cost_gaps": ledger.cost_gaps,
             "unpriced_requests": ledger.unpriced_requests,
             "refused": dict(self._refused),
+            "redacted": ledger.redacted,
             "last_delivery": _iso(last) if last else None,
             "langfuse": self._langfuse(ledger.langfuse),
         }

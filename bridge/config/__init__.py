@@ -11,7 +11,7 @@ What only code sets is an argument and has no place here.
 from bridge.config.documents import example_file, settings_table, written_tag
 from bridge.config.loading import LoadedConfig, load
 from bridge.config.settings import MASK, Config
-from bridge.config.values import Content, LogFormat, LogLevel, Tag
+from bridge.config.values import Content, LogFormat, LogLevel, Tag, User
 
 __all__ = [
     "MASK",
@@ -21,6 +21,7 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Tag",
+    "User",
     "example_file",
     "load",
     "settings_table",

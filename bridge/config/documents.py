@@ -61,7 +61,7 @@ def _default(info: FieldInfo) -> str:
     """The default as TOML; empty where it is found out at the start."""
     value = info.default if info.default_factory is None else None
     if isinstance(value, tuple):
-        return json.dumps(",".join(map(written_tag, value)))
+        return json.dumps(",".join(map(written_tag, value))) if value else json.dumps([])
     if isinstance(value, bool):
         return json.dumps(value)
     return f"{value:g}" if isinstance(value, int | float) else json.dumps(str(value or ""))

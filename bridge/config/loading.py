@@ -21,8 +21,12 @@ from bridge.model.tokens import MIN_TOKEN_CHARS
 
 PREFIX = "BRIDGE_"
 DEFAULT_FILE = Path("config/bridge.toml")
-NOT_ECHOED = {"langfuse_base_url", "langfuse_public_key", "langfuse_secret_key", "tokens"}
-"""Their values are never repeated in a problem: a URL may carry a password by mistake."""
+NOT_ECHOED = {
+    "langfuse_base_url", "langfuse_public_key", "langfuse_secret_key", "tokens", "user_key",
+    "redact_patterns",
+}  # fmt: skip
+"""Their values are never repeated in a problem: a URL may carry a password by mistake, a pattern
+the very secret that it is to mask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

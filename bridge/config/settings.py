@@ -1,4 +1,4 @@
-"""The settings themselves: names, defaults, meanings, units, and what values are taken.
+"""The settings themselves: names, defaults, meanings and units.
 
 Knows nothing of files, variables and options: ``loading`` brings the values.
 """
@@ -23,13 +23,16 @@ from bridge.config.values import (
     Rate,
     Seconds,
     Tag,
+    User,
     base_url_of,
     environment_name,
     home_path,
     host_names,
+    long_enough_key,
     lower,
     named_tokens,
     one_attribute,
+    patterns,
     switch,
     tag_rules,
     token_lines,
@@ -41,6 +44,7 @@ from bridge.model.tokens import (
 
 DEFAULT_TAGS = "member,department,team.id:team,cost_center"
 MASK = "********"
+SECRETS = ("langfuse_secret_key", "user_key")
 BYTES_PER_MB = 1_048_576
 MS_PER_S = 1_000
 MS_PER_DAY = 86_400_000
@@ -141,8 +145,26 @@ class Config(BaseSettings):
     )
     content: Annotated[Content, BeforeValidator(lower)] = Field(
         Content.FULL,
-        description="full sends texts; metadata sends no prompt, answer, command, path, tool "
-        "input or output, only names, sizes and numbers.",
+        description="full sends texts; redacted masks secrets in them; metadata sends no prompt, "
+        "answer, command, path, tool input or output, only names, sizes and numbers.",
+    )
+    redact_patterns: Annotated[tuple[str, ...], BeforeValidator(patterns)] = Field(
+        (),
+        description="Regular expressions (RE2) of what content = redacted masks besides the "
+        "kinds it knows: a list, or in the variable one on each line.",
+    )
+    redact_emails: Annotated[bool, BeforeValidator(switch)] = Field(
+        False, description="true masks e-mail addresses too under content = redacted."
+    )
+    user: Annotated[User, BeforeValidator(lower)] = Field(
+        User.PLAIN,
+        description="plain tells the person as the client does; hash tells a pseudonym instead, "
+        "omit nothing.",
+    )
+    user_key: Annotated[SecretStr | None, AfterValidator(long_enough_key)] = Field(
+        None,
+        description="Key of the pseudonyms; several bridges need the same. Default: made once and "
+        "kept in the data folder as user.key.",
     )
     join_traces: Annotated[bool, BeforeValidator(switch)] = Field(
         False,
@@ -152,7 +174,7 @@ class Config(BaseSettings):
     forward_other_spans: Annotated[bool, BeforeValidator(switch)] = Field(
         False,
         description="true passes spans of other programs on to Langfuse, with tags and session; "
-        "not under content = metadata, since they are passed on untouched.",
+        "not under content = metadata, since what their texts are is not known.",
     )
     environment: Annotated[str, BeforeValidator(lower), AfterValidator(environment_name)] = Field(
         "", description="Langfuse environment of all traces; empty is Langfuse's default."
@@ -256,9 +278,9 @@ class Config(BaseSettings):
         values = self.model_dump(mode="json")
         if not reveal_secrets:
             values["tokens"] = [f"{token.name}:{MASK}" for token in self.tokens]
-        if self.langfuse_secret_key is not None:
-            secret = self.langfuse_secret_key.get_secret_value()
-            values["langfuse_secret_key"] = secret if reveal_secrets else MASK
+        for name in SECRETS:
+            if (secret := getattr(self, name)) is not None:
+                values[name] = secret.get_secret_value() if reveal_secrets else MASK
         return json.dumps(values)
 
     @classmethod

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
+import re2
 from platformdirs import user_state_path
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from bridge.model.tokens import (
     Token,
@@ -25,13 +26,25 @@ MAX_DURATION_S = 1e9
 MAX_RETENTION_DAYS = 36_500
 """Both bounds keep times in milliseconds inside the 64 bits that SQLite gives a number."""
 MAX_ENVIRONMENT_LENGTH = 40
+MIN_USER_KEY_BYTES = 16
+MAX_USER_KEY_BYTES = 64
+"""As many as BLAKE2b takes for a key; with fewer, e-mail addresses could be guessed."""
 
 
 class Content(StrEnum):
     """How much text leaves the bridge."""
 
     FULL = "full"
+    REDACTED = "redacted"
     METADATA = "metadata"
+
+
+class User(StrEnum):
+    """How the person is told."""
+
+    PLAIN = "plain"
+    HASH = "hash"
+    OMIT = "omit"
 
 
 class LogLevel(StrEnum):
@@ -70,6 +83,7 @@ class Unit:
 
 
 def lower(value: object) -> object:
+    """A word without regard to case."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
@@ -141,12 +155,52 @@ def named_tokens(value: object) -> tuple[Token, ...]:
 
 
 def token_lines(tokens: tuple[Token, ...]) -> list[str]:
+    """The lines that ``named_tokens`` reads: digests, for another process of ours."""
     return [line_of(token) for token in tokens]
 
 
 def one_attribute(value: str) -> str:
+    """A single attribute's name."""
     if "," in value:
         raise WrongValueError("should be one attribute; a trace belongs to one group")
+    return value
+
+
+def patterns(value: object) -> tuple[str, ...]:
+    """Patterns from one text with a pattern on each line, or from a list."""
+    parts = value.splitlines() if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise WrongValueError("should be a list of regular expressions, or one on each line")
+    found = tuple(part.strip() for part in parts if part.strip())
+    for number, pattern in enumerate(found, start=1):
+        _check_pattern(number, pattern)
+    return found
+
+
+def _check_pattern(number: int, pattern: str) -> None:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern, options)
+    except re2.error as error:
+        told = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        reason = told.partition(":")[0]
+        raise WrongValueError(
+            f"pattern {number} is no regular expression of RE2 ({reason}); "
+            "look-around and back-references are not among them"
+        ) from None
+    if compiled.search("") is not None:
+        raise WrongValueError(f"pattern {number} matches the empty text, and would mask everywhere")
+
+
+def long_enough_key(value: SecretStr | None) -> SecretStr | None:
+    """A key that cannot be guessed and that BLAKE2b takes whole."""
+    size = len(value.get_secret_value().encode()) if value else MAX_USER_KEY_BYTES
+    if not MIN_USER_KEY_BYTES <= size <= MAX_USER_KEY_BYTES:
+        raise WrongValueError(
+            f"should be {MIN_USER_KEY_BYTES} to {MAX_USER_KEY_BYTES} bytes; "
+            "`openssl rand -hex 32` makes one"
+        )
     return value
 
 
@@ -161,6 +215,7 @@ def environment_name(value: str) -> str:
 
 
 def home_path(value: Path) -> Path:
+    """A path in which ``~`` is the home folder."""
     try:
         return value.expanduser()
     except RuntimeError as error:
@@ -176,6 +231,7 @@ def host_names(value: str) -> str:
 
 
 def user_state() -> Path:
+    """Where this user's programs keep what they need again."""
     return user_state_path("langfuse-bridge", appauthor=False)
 
 

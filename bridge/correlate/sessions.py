@@ -297,7 +297,7 @@ def _is_standalone(conversation: Conversation, event: AnyEvent) -> bool:
 
 def installation_key(origin: Origin) -> str:
     """The conversation that stands for one installation of the client."""
-    return f"installation:{origin.attributes.get('user.id', '')}"
+    return f"installation:{origin.installation or origin.attributes.get('user.id', '')}"
 
 
 def _prompt_of_span(conversation: Conversation, span: SpanEvent) -> PromptMark | None:

@@ -8,9 +8,11 @@ from typing import Final
 
 from bridge.decode import claude_code
 from bridge.decode.attributes import Attributes, Value, text
+from bridge.decode.identity import INSTALLATION
 from bridge.decode.otlp import RawLog
 from bridge.decode.otlp_metrics import RawPoint
 from bridge.decode.otlp_spans import RawSpan
+from bridge.decode.privacy import Privacy
 from bridge.model.events import Origin
 
 Raw = RawLog | RawPoint | RawSpan
@@ -41,10 +43,12 @@ class Origins:
 
     Args:
         identity: Record attributes that identify, the configured tags among them.
+        privacy: What has been done with the person's own.
     """
 
-    def __init__(self, identity: frozenset[str]) -> None:
+    def __init__(self, identity: frozenset[str], privacy: Privacy) -> None:
         self._identity = tuple(sorted(identity))
+        self._omits = privacy.identity is not None and privacy.identity.omits
         self._known: dict[tuple[object, ...], tuple[Attributes, Origin]] = {}
 
     def of(self, raw: Raw, fixed: Mapping[str, str]) -> Origin:
@@ -72,11 +76,13 @@ class Origins:
             if value := text(raw.attributes.get(name)):
                 attributes[name] = value
         version = text(raw.resource.get("service.version")) or raw.scope_version
+        omitted = attributes.pop(INSTALLATION, "") if self._omits else ""
         return Origin(
             product=claude_code.PRODUCT,
             service_name=text(raw.resource.get("service.name")) or claude_code.PRODUCT,
             service_version=version or None,
             attributes=attributes | dict(fixed),
+            installation=omitted,
         )
 
 

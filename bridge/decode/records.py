@@ -20,7 +20,9 @@ from bridge.decode.origins import IDENTITY, Origins
 from bridge.decode.otlp import RawLog, raw_logs
 from bridge.decode.otlp_metrics import RawPoint, raw_points
 from bridge.decode.otlp_spans import RawSpan, raw_spans
-from bridge.model.events import Record
+from bridge.decode.privacy import Privacy
+from bridge.decode.redaction import Kinds, Redactor
+from bridge.model.events import AnyEvent, Record
 from bridge.model.foreign import ForeignSpan
 from bridge.model.measures import Measurement
 from bridge.model.requests import ExportRequest, Signal
@@ -74,15 +76,29 @@ class _Sofar:
 
 
 class Decoder:
-    """Reads requests of all signals, by the settings that decoding depends on."""
+    """Reads requests of all signals, by the settings that decoding depends on.
+
+    Args:
+        policy: What text goes on.
+        tag_attributes: Attributes that are tags, so that metadata need not repeat them.
+        keeps_foreign: Whether other programs' spans are to be passed on.
+        privacy: Who and what is masked; by default no person, and secrets as ``policy`` says.
+    """
 
     def __init__(
-        self, *, policy: ContentPolicy, tag_attributes: frozenset[str], keeps_foreign: bool = False
+        self,
+        *,
+        policy: ContentPolicy,
+        tag_attributes: frozenset[str],
+        keeps_foreign: bool = False,
+        privacy: Privacy | None = None,
     ) -> None:
+        redactor = Redactor() if policy is ContentPolicy.REDACTED else None
+        self._privacy = privacy or Privacy(redactor)
         self._policy = policy
         self._keeps_foreign = keeps_foreign
         self._identity = IDENTITY | tag_attributes
-        self._origins = Origins(self._identity)
+        self._origins = Origins(self._identity, self._privacy)
 
     def decode(self, request: ExportRequest) -> Iterator[Decoded]:
         """Every log record, span or metric point of a request, in order.
@@ -118,7 +134,11 @@ class Decoder:
     def _spans(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         raws = list(raw_spans(request))
         has_foreign = not all(claude_code.recognises(raw.scope_name) for raw in raws)
-        whole = foreign_spans(request) if has_foreign and self._keeps_foreign else repeat(None)
+        whole = (
+            foreign_spans(request, self._privacy)
+            if has_foreign and self._keeps_foreign
+            else repeat(None)
+        )
         for raw, foreign, index in zip(raws, whole, so_far.indexes, strict=False):
             if not claude_code.recognises(raw.scope_name):
                 yield Foreign(raw.scope_name, foreign)
@@ -131,12 +151,11 @@ class Decoder:
                 )
 
     def _span(self, raw: RawSpan, request: ExportRequest) -> Record:
+        raw, found = self._privacy.guarded(raw)
         event = claude_code.decode_span(
             raw, received_at_ms=request.received_at_ms, hidden=self._hidden(raw)
         )
-        allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
-        origin = self._origins.of(raw, request.fixed)
-        return Record(event=allowed, origin=origin, arrived_ms=request.received_at_ms)
+        return self._allowed(event, raw, request, found)
 
     def _records(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         for raw, index in zip(raw_logs(request), so_far.indexes, strict=False):
@@ -158,10 +177,11 @@ class Decoder:
             elif measurement := self._measurement(raw, request):
                 yield measurement
             elif not raw.is_second_half:
-                reason = f"{raw.name} has no usable value"
+                reason = "a metric point of it has no usable value"
                 yield Unreadable(index=index, reason=reason, record=repr(raw).encode())
 
     def _measurement(self, raw: RawPoint, request: ExportRequest) -> Measurement | None:
+        raw, found = self._privacy.guarded(raw)
         session_id, conversation = claude_code.session_and_conversation(
             raw.attributes, raw.resource
         )
@@ -175,13 +195,15 @@ class Decoder:
         if point is None:
             return None
         return Measurement(
-            point=point,
+            point=content.apply_to_point(point, self._policy, claude_code.SAFE_SERIES_STRINGS),
             origin=self._origins.of(raw, request.fixed),
             arrived_ms=request.received_at_ms,
             records=0 if raw.is_second_half else 1,
+            redacted=found.total(),
         )
 
     def _record(self, raw: RawLog, request: ExportRequest, twins: Counter[bytes]) -> Record:
+        raw, found = self._privacy.guarded(raw)
         name = claude_code.event_name(raw)
         key = claude_code.record_key(raw, name, 0)
         if not claude_code.is_numbered(raw):
@@ -194,9 +216,22 @@ class Decoder:
             time_ms=_moment_ms(raw.time_unix_ns, request.received_at_ms),
             hidden=self._hidden(raw),
         )
+        return self._allowed(event, raw, request, found)
+
+    def _allowed(
+        self, event: AnyEvent, raw: RawLog | RawSpan, request: ExportRequest, found: Kinds
+    ) -> Record:
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
-        origin = self._origins.of(raw, request.fixed)
-        return Record(event=allowed, origin=origin, arrived_ms=request.received_at_ms)
+        if found:
+            told = {f"redacted.{kind}": count for kind, count in found.items()}
+            attributes = allowed.attributes | {"redacted": found.total()} | told
+            allowed = msgspec.structs.replace(allowed, attributes=attributes)
+        return Record(
+            event=allowed,
+            origin=self._origins.of(raw, request.fixed),
+            arrived_ms=request.received_at_ms,
+            redacted=found.total(),
+        )
 
     def _hidden(self, raw: RawLog | RawPoint | RawSpan) -> frozenset[str]:
         """Attributes that the trace tells."""

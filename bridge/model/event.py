@@ -17,19 +17,22 @@ class Purpose(StrEnum):
     """Clients that do not say; they do not export answers either."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who a record is from: the client program and its identifying attributes.
 
     Attributes:
         product: The coding agent, which is the trace's name and its last tag (``claude-code``).
         attributes: Record attributes over resource attributes, only those that identify:
             user, organisation, the configured tags, environment, terminal, repository.
+        installation: What stands for the client's installation where its ``user.id`` is omitted;
+            never shown.
     """
 
     product: str
     service_name: str
     service_version: str | None
     attributes: dict[str, str]
+    installation: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):

@@ -170,11 +170,16 @@ AnyEvent = (
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One decoded log record or span: the event, who it is from, when it reached us (our clock)."""
+    """One decoded log record or span: the event, who it is from, when it reached us (our clock).
+
+    Attributes:
+        redacted: How many secrets were masked in it.
+    """
 
     event: AnyEvent
     origin: Origin
     arrived_ms: int
+    redacted: int = 0
 
 
 __all__ = [

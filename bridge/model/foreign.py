@@ -11,6 +11,7 @@ class ForeignSpan(msgspec.Struct, frozen=True, kw_only=True):
         resource: The OTLP ``Resource`` message it came with; ``scope`` likewise.
         attributes: The resource's attributes as text, of which tags are made.
         fixed: Those of them that the sender's token gives it, whatever the span says.
+        redacted: How many secrets were masked in all of it.
     """
 
     trace_id: str
@@ -25,6 +26,7 @@ class ForeignSpan(msgspec.Struct, frozen=True, kw_only=True):
     scope: bytes
     attributes: dict[str, str]
     fixed: dict[str, str] = {}
+    redacted: int = 0
 
 
 class Forwarded(msgspec.Struct, frozen=True, kw_only=True):

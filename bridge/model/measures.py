@@ -70,9 +70,11 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         records: Data points of the request that end with it: 0 for the second half of a
             distribution, which is one point and two series.
+        redacted: How many secrets were masked in it.
     """
 
     point: MetricPoint
     origin: Origin
     arrived_ms: int
     records: int = 1
+    redacted: int = 0

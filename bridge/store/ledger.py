@@ -36,6 +36,7 @@ SCORES_REJECTED: Final = "scores_rejected"
 
 COST_GAPS: Final = "cost_gaps"
 UNPRICED: Final = "unpriced_requests"
+REDACTED: Final = "redacted"
 """Counted with each session summary: whether events and metrics tell different costs, and how many
 requests came without a cost."""
 

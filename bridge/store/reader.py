@@ -26,6 +26,7 @@ from bridge.store.ledger import (
     DELIVERED,
     LANGFUSE,
     LAST_DELIVERY,
+    REDACTED,
     UNPRICED,
     WATERMARK,
 )
@@ -53,6 +54,7 @@ class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
         dead_lettered: Observations that Langfuse refused.
         cost_gaps: Session summaries whose events and metrics tell different costs.
         unpriced_requests: Requests that came without a cost, in ended sessions.
+        redacted: Secrets that were masked.
         watermark: Position of the last request assembled.
         last_delivery_ms: None before the first.
         langfuse: None until the worker has said something.
@@ -65,6 +67,7 @@ class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
     dead_lettered: int
     cost_gaps: int
     unpriced_requests: int
+    redacted: int
     watermark: int
     last_delivery_ms: int | None
     langfuse: LangfuseState | None
@@ -101,6 +104,7 @@ class LedgerReader:
             dead_lettered=totals.get(DEAD_LETTERED, 0),
             cost_gaps=totals.get(COST_GAPS, 0),
             unpriced_requests=totals.get(UNPRICED, 0),
+            redacted=totals.get(REDACTED, 0),
             watermark=int(facts.get(WATERMARK, 0)),
             last_delivery_ms=int(last) if last else None,
             langfuse=LangfuseState(known) if known else None,

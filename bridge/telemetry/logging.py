@@ -5,6 +5,7 @@ is written; what is worth an event is decided where it happens.
 """
 
 import logging
+import sqlite3
 import sys
 import traceback
 from collections.abc import Iterable
@@ -12,6 +13,8 @@ from typing import TextIO
 
 import structlog
 from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
+
+from bridge.errors import BridgeError
 
 REFUSED = "<refused>"
 REFUSED_KEYS = frozenset(
@@ -23,6 +26,9 @@ REFUSED_KEYS = frozenset(
 QUIET_LOGGERS = ("asyncio", "aiohttp")
 """They tell of each connection at info; their warnings are worth reading."""
 MAX_FRAMES = 20
+TELLING_ERRORS = (BridgeError, OSError, sqlite3.Error)
+"""Their messages are our own words, or say what is wrong with a file or a connection. Those of any
+other exception may quote what it stumbled over: a value, a header, a line of a prompt."""
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
@@ -75,7 +81,7 @@ def _console(*, colours: bool) -> list[Processor]:
             colors=colours,
             timestamp_key="time",
             # The default prints the local variables of every frame, and with them content.
-            exception_formatter=structlog.dev.plain_traceback,
+            exception_formatter=_traceback,
         )
     ]
 
@@ -115,11 +121,30 @@ def _described(error: BaseException) -> dict[str, object]:
     frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
     described: dict[str, object] = {
         "type": type(error).__qualname__,
-        "message": str(error),
+        "message": _message(error),
         "frames": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     }
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    cause = _cause(error)
     return described if cause is None else {**described, "cause": _described(cause)}
+
+
+def _message(error: BaseException) -> str:
+    return str(error) if isinstance(error, TELLING_ERRORS) else REFUSED
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    """As Python prints it, the cause first, without messages that may quote content."""
+    error = exc_info[1]
+    if (cause := _cause(error)) is not None:
+        _traceback(stream, (type(cause), cause, cause.__traceback__))
+        stream.write("\nwhich led to:\n")
+    stream.write("\nTraceback (most recent call last):\n")
+    stream.writelines(traceback.format_tb(error.__traceback__))
+    stream.write(f"{type(error).__qualname__}: {_message(error)}")
 
 
 def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from bridge.config import Config, Content, LogFormat, LogLevel, Tag, load
+from bridge.config import Config, Content, LogFormat, LogLevel, Tag, User, load
 from bridge.errors import ConfigError
 from bridge.model.tokens import digest_of
 
@@ -56,6 +56,10 @@ def test_nothing_set_gives_the_documented_defaults(tmp_path: Path) -> None:
         ),
         "group_by": "",
         "content": Content.FULL,
+        "redact_patterns": (),
+        "redact_emails": False,
+        "user": User.PLAIN,
+        "user_key": None,
         "join_traces": False,
         "forward_other_spans": False,
         "environment": "",
@@ -121,7 +125,7 @@ def test_a_file_that_is_no_toml_is_a_problem_beside_the_others(
 
 
 def test_everything_wrong_anywhere_is_reported_at_once_as_the_user_wrote_it(tmp_path: Path) -> None:
-    write(tmp_path, 'prot = 4318\nport = "many"\nsettle_s = true\n[sender]\nhost = "x"\n')
+    write(tmp_path, 'prot = 4318\nport = "many"\nsettle_s = true\n[proxy]\nhost = "x"\n')
     environ = {"BRIDGE_PORT": "4319", "BRIDGE_QUIET_S": "-1", "LANGFUSE_HOST": "example.com"}
     assert problems(tmp_path, {**environ, "LANGFUSE_PUBLIC_KEY": "pk"}, log_level="loud") == [
         (
@@ -130,7 +134,7 @@ def test_everything_wrong_anywhere_is_reported_at_once_as_the_user_wrote_it(tmp_
         ),
         "settle_s in config/bridge.toml: should be a number; it is True",
         "prot in config/bridge.toml: is not a setting; did you mean port?",
-        "sender in config/bridge.toml: is not a setting",
+        "proxy in config/bridge.toml: is not a setting",
         "LANGFUSE_HOST: should be an http:// or https:// address",
         "BRIDGE_QUIET_S: should be greater than or equal to 0; it is '-1'",
         "--log-level: should be 'debug', 'info', 'warning' or 'error'; it is 'loud'",
@@ -154,7 +158,8 @@ def test_everything_wrong_anywhere_is_reported_at_once_as_the_user_wrote_it(tmp_
         ("BRIDGE_ALLOWED_HOSTS", "http://bridge"),
         ("BRIDGE_ALLOWED_HOSTS", "bridge:4318"),
         ("BRIDGE_CA_FILE", "~nobody-of-this-name/x"),
-        ("BRIDGE_CONTENT", "redacted"),
+        ("BRIDGE_CONTENT", "masked"),
+        ("BRIDGE_USER", "anonymous"),
         ("BRIDGE_LOG_FORMAT", "xml"),
         ("BRIDGE_TAGS", "member,,team"),
         ("BRIDGE_TAGS", "team.id:"),
@@ -379,3 +384,37 @@ def test_the_environment_of_the_process_is_not_read_behind_ones_back(
 
 def test_the_ledger_is_in_the_data_folder() -> None:
     assert Config(data_dir=Path("/srv/x")).ledger_path == Path("/srv/x/ledger.db")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("a(", "pattern 1 is no regular expression of RE2 (missing ))"),
+        ("(?=planted)", "pattern 1 is no regular expression of RE2 (invalid perl operator)"),
+        ("fine\nplanted*|", "pattern 2 matches the empty text, and would mask everywhere"),
+    ],
+)
+def test_a_pattern_that_cannot_mask_is_named_and_not_quoted(
+    tmp_path: Path, pattern: str, reason: str
+) -> None:
+    (problem,) = problems(tmp_path, {"BRIDGE_REDACT_PATTERNS": pattern})
+    assert problem.startswith(f"BRIDGE_REDACT_PATTERNS: {reason}")
+    assert "planted" not in problem
+
+
+def test_patterns_come_as_lines_or_as_a_list_and_reach_the_children(tmp_path: Path) -> None:
+    write(tmp_path, "redact_patterns = ['EMP-\\d+', 'a,b']\n")
+    config = loaded(tmp_path)
+    assert config.redact_patterns == (r"EMP-\d+", "a,b")
+    assert Config.from_json(config.to_json(reveal_secrets=True)) == config
+    assert loaded(tmp_path, {"BRIDGE_REDACT_PATTERNS": "x+\ny+"}).redact_patterns == ("x+", "y+")
+
+
+def test_a_user_key_is_long_enough_and_shown_to_nobody(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, {"BRIDGE_USER_KEY": "planted"})
+    assert problem == (
+        "BRIDGE_USER_KEY: should be 16 to 64 bytes; `openssl rand -hex 32` makes one"
+    )
+    config = loaded(tmp_path, {"BRIDGE_USER_KEY": "planted" * 5})
+    assert "planted" not in config.to_json() + repr(config)
+    assert Config.from_json(config.to_json(reveal_secrets=True)) == config

@@ -12,11 +12,17 @@ from bridge.decode.claude_code.events import (
     session_and_conversation,
 )
 from bridge.decode.claude_code.metrics import decode_point
-from bridge.decode.claude_code.names import PRODUCT, SAFE_STRINGS, SCOPE_PREFIX
+from bridge.decode.claude_code.names import (
+    PRODUCT,
+    SAFE_SERIES_STRINGS,
+    SAFE_STRINGS,
+    SCOPE_PREFIX,
+)
 from bridge.decode.claude_code.spans import decode_span
 
 __all__ = [
     "PRODUCT",
+    "SAFE_SERIES_STRINGS",
     "SAFE_STRINGS",
     "decode",
     "decode_point",

@@ -45,6 +45,9 @@ SAFE_STRINGS = frozenset(
 )  # fmt: skip
 """String attributes that name things and never quote a prompt, an answer, a command or a path."""
 
+SAFE_SERIES_STRINGS = SAFE_STRINGS | {"type", "start_type", "language"}
+"""Likewise of metric points."""
+
 USAGE_KEYS = {
     "input_tokens": "input",
     "output_tokens": "output",

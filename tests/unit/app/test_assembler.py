@@ -155,7 +155,7 @@ def test_a_request_that_nobody_expected_is_quarantined_and_the_others_go_on(
     assembler.step(T0_MS + 2 * IDLE_MS)
 
     assert [(row[0], row[2], row[3]) for row in _quarantine(tmp_path)] == [
-        (2, 1, "RuntimeError: a bug of ours")
+        (2, 1, "it cannot be assembled (RuntimeError)")
     ]
     assert {s.input for s in of_prompts(made.spans())} == {"number 1", "number 3"}
     ledger.close()

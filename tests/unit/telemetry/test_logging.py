@@ -110,7 +110,7 @@ def test_an_exception_can_be_handed_over_by_itself(stream: io.StringIO) -> None:
     structlog.get_logger().error("worker.failed", exc_info=KeyError("gone"))
     structlog.get_logger().error("nothing.raised", exc_info=True)
     handed, without = entries(stream)
-    assert handed["exception"] == {"type": "KeyError", "message": "'gone'", "frames": []}
+    assert handed["exception"] == {"type": "KeyError", "message": REFUSED, "frames": []}
     assert "exception" not in without
 
 
@@ -171,3 +171,23 @@ def test_stderr_is_where_logs_go_by_default(capsys: pytest.CaptureFixture[str]) 
     captured = capsys.readouterr()
     assert captured.out == ""
     assert json.loads(captured.err)["event"] == "receive.started"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_words_of_an_error_are_written_only_where_they_quote_nothing(
+    stream: io.StringIO, log_format: str
+) -> None:
+    configure("debug", log_format, stream)
+    try:
+        try:
+            int("planted-7f3a")
+        except ValueError as error:
+            raise OSError("disk full") from error
+    except OSError:
+        structlog.get_logger().exception("worker.failed")
+        logging.getLogger("aiohttp.server").exception("failed")
+    assert "planted-7f3a" not in stream.getvalue().replace('int("planted-7f3a")', "")
+    assert (
+        "OSError: disk full" in stream.getvalue() or '"message": "disk full"' in stream.getvalue()
+    )
+    assert "ValueError" in stream.getvalue()
