@@ -32,3 +32,7 @@ class UndecodableError(BridgeError):
 
 class StoreError(BridgeError):
     """A store file cannot be opened or used."""
+
+
+class DamagedStoreError(StoreError):
+    """A store file's bytes are wrong. Waiting does not help; its owner sets it aside."""

@@ -450,7 +450,7 @@ class Pipeline:
 
     def outcomes(self) -> dict[str, int]:
         """Record outcomes that are not zero."""
-        return {name: count for name, count in self._totals().outcomes.items() if count}
+        return {name: count for name, count in self.local_totals().outcomes.items() if count}
 
     def accepted(self) -> int:
         """Records ever posted."""
@@ -458,7 +458,7 @@ class Pipeline:
 
     def held(self) -> int:
         """Records posted that have not ended: in the inbox still, or in the ledger's live turns."""
-        totals = self._totals()
+        totals = self.local_totals()
         waiting = self.reader.read(totals.watermark, Signal.LOGS, EVERYTHING, EVERYTHING)
         return totals.live_records + sum(entry.request.records for entry in waiting)
 
@@ -472,7 +472,8 @@ class Pipeline:
         self.reader.close()
         self.ledger.close()
 
-    def _totals(self) -> LedgerTotals:
+    def local_totals(self) -> LedgerTotals:
+        """What ``/healthz`` reads of the ledger."""
         view = self.local_view()
         try:
             return view.totals()

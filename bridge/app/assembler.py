@@ -72,6 +72,7 @@ class Assembler:
         self._keeps_bodies = keeps_undecoded(config)
         self._decoder = decoder(config)
         self._correlator: Correlator | None = None
+        self._generation: str | None = None
         self._watermark = 0
         self._progress = Progress()
         self._reading: Reading | None = None
@@ -91,7 +92,7 @@ class Assembler:
         try:
             return self._step(now_ms)
         except Exception:
-            self._forget()
+            self.forget()
             raise
 
     def isolate(self, now_ms: int) -> None:
@@ -110,6 +111,11 @@ class Assembler:
             self._quarantine(entries[0], _reason(error), now_ms)
         finally:
             self._careful = False
+
+    def forget(self) -> None:
+        """The ledger is another one, or behind what is in memory: that counts no more."""
+        self._correlator = None
+        self._reading = None
 
     def _step(self, now_ms: int) -> int:
         correlator = self._restored()
@@ -134,7 +140,21 @@ class Assembler:
         if self._reading is not None:
             return [self._reading.entry]
         most = 1 if self._careful else STEP_ENTRIES
-        return self._inbox.read(self._watermark, None, STEP_BYTES, most)
+        entries = self._inbox.read(self._watermark, None, STEP_BYTES, most)
+        if self._inbox.generation in {None, self._generation}:
+            return entries
+        self._take_up()
+        return self._entries()
+
+    def _take_up(self) -> None:
+        """Another inbox than before: its positions begin anew, and so does the watermark."""
+        totals = self._inbox.totals()
+        generation = self._inbox.generation
+        if generation is not None:
+            handed_out = totals.accepted - sum(totals.kept_records.values())
+            self._watermark = self._ledger.take_up(generation, handed_out)
+            self._progress = self._ledger.progress()
+            self._generation = generation
 
     def _reading_of(self, entry: InboxEntry, work: "_Work") -> Reading:
         if self._reading is None:
@@ -271,7 +291,7 @@ class Assembler:
 
     def _quarantine(self, entry: InboxEntry, reason: str, now_ms: int) -> None:
         progress = self._ledger.progress()
-        self._forget()
+        self.forget()
         self._ledger.commit(
             Step(
                 watermark=entry.position,
@@ -286,15 +306,11 @@ class Assembler:
 
     def _restored(self) -> Correlator:
         if self._correlator is None:
+            self._generation = self._ledger.inbox()
             self._watermark = self._ledger.watermark()
             self._progress = self._ledger.progress()
             self._correlator = Correlator(self._patience, self._ledger, self._bounds)
         return self._correlator
-
-    def _forget(self) -> None:
-        """What is in memory may be ahead of the ledger."""
-        self._correlator = None
-        self._reading = None
 
 
 class _Work:

@@ -9,8 +9,10 @@ from bridge import __version__
 from bridge.errors import StoreError
 from bridge.model.delivery import LangfuseState
 from bridge.model.outcomes import Outcome
+from bridge.store.damage import damaged_files
 from bridge.store.inbox import Inbox
 from bridge.store.reader import LedgerReader
+from bridge.store.room import BoundedInbox
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -20,11 +22,17 @@ class Health:
     """Reads both stores and a counter when asked; nothing is kept between two questions."""
 
     def __init__(
-        self, config: "Config", inbox: Inbox, ledger: LedgerReader, refused: Mapping[str, int]
+        self,
+        config: "Config",
+        inbox: Inbox,
+        ledger: LedgerReader,
+        room: BoundedInbox,
+        refused: Mapping[str, int],
     ) -> None:
         self._config = config
         self._inbox = inbox
         self._ledger = ledger
+        self._room = room
         self._refused = refused
         self._started_s = time.monotonic()
 
@@ -36,17 +44,31 @@ class Health:
         count observations. ``cost_gaps`` counts session summaries whose events and metrics tell
         different costs, ``unpriced_requests`` requests of ended sessions that told no cost,
         ``redacted`` the secrets that were masked. ``refused`` counts export requests since the
-        receiver started, by reason.
+        receiver started, by reason. ``damaged_files`` were set aside and wait for a person.
         """
-        own = {"version": __version__, "uptime_s": round(time.monotonic() - self._started_s, 1)}
+        own = self._own()
         try:
-            return {"status": "ok"} | own | self._numbers()
+            numbers = self._numbers()
         except StoreError as error:
             return {"status": "degraded", "reason": str(error)} | own
+        if self._room.is_full:
+            return {"status": "degraded", "reason": self._room.reason} | own | numbers
+        return {"status": "ok"} | own | numbers
+
+    def _own(self) -> dict[str, object]:
+        """What can be said without either file."""
+        return {
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "disk_bytes": self._room.used_bytes,
+            "max_disk_bytes": self._room.max_bytes,
+            "damaged_files": damaged_files(self._config.data_dir),
+        }
 
     def _numbers(self) -> dict[str, object]:
         ledger = self._ledger.totals()
-        accepted = self._inbox.totals().accepted
+        totals = self._inbox.totals()
+        accepted = ledger.accepted(self._inbox.generation(), totals)
         last = ledger.last_delivery_ms
         return {
             "accepted": accepted,

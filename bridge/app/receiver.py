@@ -8,6 +8,7 @@ its own, beside a socket that the supervisor keeps so that nobody else takes it.
 import asyncio
 import socket
 import sys
+import time
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -28,6 +29,7 @@ from bridge.receive.http import make_app
 from bridge.receive.intake import Intake
 from bridge.store.inbox import Inbox
 from bridge.store.reader import LedgerReader
+from bridge.store.room import BoundedInbox
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -36,6 +38,9 @@ HOUSEKEEPING_S = 1.0
 TOKENS_S = 0.5
 """How often the tokens file is looked at, which is one ``stat``: a token that was revoked is good
 for no longer than that."""
+FINISH_S = 0.6
+FINISH_POLL_S = 0.05
+"""At a stop: what arrived last is assembled in milliseconds, unless there is a backlog."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,9 +48,11 @@ log = structlog.get_logger(__name__)
 async def receive(config: "Config", stop: asyncio.Event, listening: socket.socket) -> None:
     """Serve until ``stop``; then stop listening, answer what is open, commit it, close."""
     inbox = Inbox(config.data_dir / "inbox.db")
+    bounded = BoundedInbox(inbox, config.data_dir, config.max_disk_bytes)
     ledger = ledger_reader(config)
     seen_by_health = ledger_reader(config)  # which has a thread of its own
-    intake = Intake(inbox)
+    intake = Intake(bounded)
+    housekeeping = Housekeeping(inbox, bounded, ledger)
     senders = Senders(config)
     access = Access(SystemClock(), senders.tokens, rate_limit=config.rate_limit)
     refused = Counter[str]()
@@ -53,7 +60,7 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
     app = make_app(
         intake,
         SystemClock(),
-        Health(config, inbox, seen_by_health, refused).report,
+        Health(config, inbox, seen_by_health, bounded, refused).report,
         budget=budget,
         max_body_bytes=config.max_body_bytes,
         access=access,
@@ -71,7 +78,7 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
                 )
             )
         async with asyncio.TaskGroup() as tasks:
-            tidy = partial(asyncio.to_thread, _tidy, inbox, ledger)
+            tidy = partial(asyncio.to_thread, housekeeping.tidy)
             tasks.create_task(child.every(HOUSEKEEPING_S, stop, tidy), name="tidy")
             renew = partial(_renew, senders, access)
             tasks.create_task(child.every(TOKENS_S, stop, renew), name="tokens")
@@ -80,6 +87,7 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
     finally:
         await asyncio.gather(*(listener.close() for listener in listeners))
         await intake.close()
+        await asyncio.to_thread(housekeeping.finish)
         inbox.close()
         ledger.close()
         seen_by_health.close()
@@ -125,14 +133,47 @@ async def _renew(senders: Senders, access: Access) -> None:
         log.info("tokens.reloaded", in_force=len(senders.tokens or ()))
 
 
-def _tidy(inbox: Inbox, ledger: LedgerReader) -> None:
-    """Delete requests that are assembled, and move commits into the file."""
-    try:
-        watermark = ledger.totals().watermark
-        inbox.release(dict.fromkeys(Signal, watermark))
-        inbox.checkpoint()
-    except StoreError as error:
-        log.warning("inbox.tidying_failed", reason=str(error))
+class Housekeeping:
+    """Keeps the inbox small and sound: what a timer does, on a thread of its own."""
+
+    def __init__(self, inbox: Inbox, bounded: BoundedInbox, ledger: LedgerReader) -> None:
+        self._inbox = inbox
+        self._bounded = bounded
+        self._ledger = ledger
+        self._failing = False
+
+    def tidy(self) -> None:
+        """Set aside what is damaged, delete what is assembled, move commits into the file."""
+        try:
+            if replaced := self._inbox.recover():
+                log.error("inbox.damaged_file_set_aside", reason=str(replaced))
+            self._release()
+            self._inbox.shrink()
+            self._inbox.checkpoint()
+        except StoreError as error:
+            if not self._failing:  # the same every second is worth one line
+                log.warning("inbox.tidying_failed", reason=str(error))
+            self._failing = True
+        else:
+            self._failing = False
+        self._bounded.measure()
+
+    def finish(self) -> None:
+        """Leave no request behind that is assembled already, or is within ``FINISH_S``."""
+        deadline_s = time.monotonic() + FINISH_S
+        try:
+            while self._release() and time.monotonic() < deadline_s:
+                time.sleep(FINISH_POLL_S)
+        except StoreError as error:
+            log.warning("inbox.tidying_failed", reason=str(error))
+        for _ in range(2):  # the second one knows that nothing is appended any more
+            self.tidy()
+
+    def _release(self) -> int:
+        """Delete what is below the watermark of this inbox; how many requests are left."""
+        watermark = self._ledger.watermark(self._inbox.generation())
+        self._inbox.release(dict.fromkeys(Signal, watermark))
+        return self._inbox.totals().kept_requests
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ The shutdown ladder, each rung bounded: receiver (stop listening, answer what is
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import signal
 import socket
+import stat
 import sys
 import time
 from pathlib import Path
@@ -28,6 +30,8 @@ from bridge.app import lean
 from bridge.app.edges import check_files, url
 from bridge.app.handed import hand_over, take_over
 from bridge.errors import BridgeError
+from bridge.store.room import STORES
+from bridge.store.sqlite import OTHERS
 from bridge.telemetry import logging
 
 if TYPE_CHECKING:
@@ -45,7 +49,8 @@ STEADY_S = 30.0
 """A child that lived so long has recovered: its next restart is prompt again."""
 
 BACKLOG = 1024
-LOCK_FILE = "bridge.lock"
+OTHER_FILES = ("tokens", "user.key")
+"""What else of ours may be in the folder."""
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +186,8 @@ def claim(folder: Path) -> int:
     """Make the folder ours: a descriptor whose lock nobody else gets while it is open anywhere.
 
     Children inherit it: one that outlives a killed parent still has a delivery in flight, which
-    the next bridge would do again.
+    the next bridge would do again. The lock is on the folder itself, so that a disk that is full
+    or read-only for now does not keep the bridge from starting: it answers 503 until then.
 
     Raises:
         BridgeError: The folder cannot be used, or another bridge uses it.
@@ -189,8 +195,11 @@ def claim(folder: Path) -> int:
     advice = "another with BRIDGE_DATA_DIR or --data-dir."
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+        if not read_only and not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except BlockingIOError as error:
         raise BridgeError(
             f"another bridge uses the folder {folder}. Stop that one, or set {advice}"
@@ -199,7 +208,27 @@ def claim(folder: Path) -> int:
         raise BridgeError(
             f"cannot use the folder {folder}: {error.strerror}. Set {advice}"
         ) from error
+    close_to_others(folder)
     return lock
+
+
+def close_to_others(folder: Path) -> None:
+    """Take the rights of others from a folder that holds nothing but what is ours.
+
+    Any other may have its reasons: a home folder, or /tmp, is only warned about.
+    """
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if not mode & OTHERS:
+        return
+    alone = all(file.name.startswith((*STORES, *OTHER_FILES)) for file in folder.iterdir())
+    try:
+        if not alone or folder.stat().st_uid != os.geteuid():
+            raise PermissionError
+        folder.chmod(0o700)
+    except OSError:
+        log.warning("bridge.folder_open_to_others", folder=str(folder), mode=f"{mode:o}")
+    else:
+        log.info("bridge.folder_closed_to_others", folder=str(folder), mode_before=f"{mode:o}")
 
 
 def listen(host: str, port: int) -> socket.socket:

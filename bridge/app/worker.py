@@ -15,7 +15,7 @@ import structlog
 
 from bridge.app import child
 from bridge.app.assembler import Assembler
-from bridge.clock import SystemClock
+from bridge.clock import SteadyTime, SystemClock
 from bridge.errors import BridgeError, StoreError
 from bridge.langfuse.client import LangfuseTarget, connect
 from bridge.langfuse.deliver import Deliverer
@@ -25,6 +25,7 @@ from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.scores import PendingScore
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.ledger import Ledger
+from bridge.store.room import is_short, used_bytes
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -34,6 +35,7 @@ POLL_S = 0.05
 RETRY_S = 1.0
 CA_FILE_RETRY_S = 30.0
 PRUNE_S = 60.0
+ROOM_S = 1.0
 STOP_GRACE_S = 4.0
 """For the request in flight at a stop; with the receiver's share it stays below ten seconds."""
 
@@ -44,17 +46,41 @@ log = structlog.get_logger(__name__)
 class LedgerThread:
     """The one thread that writes the ledger, as seen from the event loop."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, replaced: Callable[[], None]) -> None:
         self._ledger = ledger
+        self._replaced = replaced
+        # Apart, since a disk that is full for what is written lets go on what is read.
+        self._reading = _Availability("ledger.unreadable", "ledger.readable_again")
+        self._writing = _Availability("ledger.unavailable", "ledger.available_again")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of ``work``, done on the ledger's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        """The result of ``work``, done on the ledger's thread.
+
+        Raises:
+            StoreError: A file could not be used. A damaged ledger has been replaced meanwhile, so
+                it is worth trying again.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except StoreError:
+            await self.recover()
+            raise
+
+    async def recover(self) -> None:
+        """Replace the ledger's file if it is damaged; what cannot be done now is tried again."""
+        with contextlib.suppress(StoreError):
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._recover)
+
+    def _recover(self) -> None:
+        if replaced := self._ledger.recover():
+            self._replaced()
+            log.error("ledger.damaged_file_set_aside", reason=str(replaced))
 
     async def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
         """Pending spans, oldest first."""
-        return await self._patiently(lambda: self._ledger.claim(max_bytes, max_spans))
+        reading = self._reading
+        return await self._patiently(lambda: self._ledger.claim(max_bytes, max_spans), reading)
 
     async def delivered(self, positions: Sequence[int], at_ms: int) -> None:
         """Langfuse has these."""
@@ -85,29 +111,53 @@ class LedgerThread:
         await self.run(self._ledger.close)
         self._thread.shutdown()
 
-    async def _patiently(self, work: Callable[[], T]) -> T:
+    async def _patiently(
+        self, work: Callable[[], T], availability: "_Availability | None" = None
+    ) -> T:
         """Until it succeeds: a mark that is forgotten would be a span sent twice."""
+        availability = availability or self._writing
         while True:
             try:
-                return await self.run(work)
+                done = await self.run(work)
             except StoreError as error:
-                log.warning("ledger.unavailable", reason=str(error))
+                availability.lost(error)
                 await asyncio.sleep(RETRY_S)
+            else:
+                availability.regained()
+                return done
+
+
+class _Availability:
+    """Says once that files cannot be used, and once that they can again."""
+
+    def __init__(self, lost_event: str, regained_event: str) -> None:
+        self._events = (lost_event, regained_event)
+        self._failures = 0
+
+    def lost(self, error: StoreError) -> None:
+        if not self._failures:
+            log.warning(self._events[0], reason=str(error))
+        self._failures += 1
+
+    def regained(self) -> None:
+        if self._failures:
+            log.info(self._events[1], failures=self._failures)
+        self._failures = 0
 
 
 async def work(config: "Config", stop: asyncio.Event) -> None:
     """Assemble and deliver until ``stop``; live turns stay in the ledger."""
-    ledger = Ledger(config.ledger_path)
+    ledger = Ledger(config.ledger_path, SteadyTime())
     inbox = InboxReader(config.data_dir / "inbox.db")
-    thread = LedgerThread(ledger)
     assembler = Assembler(config, inbox, ledger)
+    thread = LedgerThread(ledger, assembler.forget)
+    housekeeping = Housekeeping(config, ledger, thread)
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_assemble(assembler, thread, stop), name="assemble")
             tasks.create_task(_deliver(config, thread, stop), name="deliver")
-            tasks.create_task(
-                child.every(PRUNE_S, stop, lambda: _prune(config, ledger, thread)), name="prune"
-            )
+            for interval_s, chore in housekeeping.chores:
+                tasks.create_task(child.every(interval_s, stop, chore), name=chore.__name__)
     finally:
         await thread.close()
         inbox.close()
@@ -115,13 +165,15 @@ async def work(config: "Config", stop: asyncio.Event) -> None:
 
 async def _assemble(assembler: Assembler, thread: LedgerThread, stop: asyncio.Event) -> None:
     clock = SystemClock()
+    availability = _Availability("assemble.store_unavailable", "assemble.store_available_again")
 
     async def step() -> None:
         try:
             while await thread.run(lambda: assembler.step(clock.now_ms())) and not stop.is_set():
                 pass
+            availability.regained()
         except StoreError as error:
-            log.warning("assemble.store_unavailable", reason=str(error))
+            availability.lost(error)
             await asyncio.sleep(RETRY_S)
         except Exception:
             log.exception("assemble.step_failed")
@@ -173,18 +225,46 @@ async def _trusts(config: "Config", thread: LedgerThread, stop: asyncio.Event) -
     return not stop.is_set()
 
 
-async def _prune(config: "Config", ledger: Ledger, thread: LedgerThread) -> None:
-    """Retention, in small steps between which others get their turn."""
-    before_ms = SystemClock().now_ms() - config.retention_ms
+class Housekeeping:
+    """Retention, room and soundness of the ledger, in steps between which others get their turn.
 
-    def step() -> int:
-        return ledger.prune(before_ms, pending_too=not config.delivers)
+    Attributes:
+        chores: How often what is done, in seconds.
+    """
 
-    try:
-        while await thread.run(step):
+    def __init__(self, config: "Config", ledger: Ledger, thread: LedgerThread) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._thread = thread
+        self.chores = ((ROOM_S, self.make_room), (PRUNE_S, self.prune))
+
+    async def prune(self) -> None:
+        """Delete what is older than retention says, and give the room back."""
+        with contextlib.suppress(StoreError):  # the assembler says so, and this comes again
+            while await self._thread.run(self._prune):
+                pass
+            await self._shrink()
+
+    def _prune(self) -> int:
+        before_ms = self._ledger.aged_ms(SystemClock().now_ms()) - self._config.retention_ms
+        return self._ledger.prune(before_ms, pending_too=not self._config.delivers)
+
+    async def make_room(self) -> None:
+        """Delete the oldest history before its time while the files are near their bound."""
+        await self._thread.recover()
+        with contextlib.suppress(StoreError):
+            while self._is_short():
+                if not await self._thread.run(self._ledger.make_room):
+                    return
+                await self._shrink()
+
+    async def _shrink(self) -> None:
+        while await self._thread.run(self._ledger.shrink):
             pass
-    except StoreError as error:
-        log.warning("ledger.pruning_failed", reason=str(error))
+        await self._thread.run(self._ledger.checkpoint)
+
+    def _is_short(self) -> bool:
+        return is_short(used_bytes(self._config.data_dir), self._config.max_disk_bytes)
 
 
 if __name__ == "__main__":

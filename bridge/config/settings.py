@@ -15,6 +15,7 @@ from bridge.config.values import (
     Connections,
     Content,
     Days,
+    DiskMegabytes,
     File,
     LogFormat,
     LogLevel,
@@ -210,6 +211,11 @@ class Config(BaseSettings):
     max_body_mb: Megabytes = Field(
         64.0, description="Largest export request that is accepted, unpacked."
     )
+    max_disk_mb: DiskMegabytes = Field(
+        2048.0,
+        description="How large the kept files may become together. Near it, delivered history is "
+        "deleted early; above it, requests are answered 503 until there is room.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -272,6 +278,11 @@ class Config(BaseSettings):
     def max_body_bytes(self) -> int:
         """``max_body_mb`` in bytes, at least one."""
         return math.ceil(self.max_body_mb * BYTES_PER_MB)
+
+    @property
+    def max_disk_bytes(self) -> int:
+        """``max_disk_mb`` in bytes."""
+        return math.ceil(self.max_disk_mb * BYTES_PER_MB)
 
     def to_json(self, *, reveal_secrets: bool = False) -> str:
         """One object; with ``reveal_secrets`` it is what ``from_json`` reads, for a pipe only."""

@@ -25,6 +25,7 @@ from bridge.model.tokens import (
 MAX_DURATION_S = 1e9
 MAX_RETENTION_DAYS = 36_500
 """Both bounds keep times in milliseconds inside the 64 bits that SQLite gives a number."""
+MAX_DISK_MB = 1 << 30
 MAX_ENVIRONMENT_LENGTH = 40
 MIN_USER_KEY_BYTES = 16
 MAX_USER_KEY_BYTES = 64
@@ -240,6 +241,7 @@ Seconds = Annotated[Number, Field(ge=0, le=MAX_DURATION_S), Unit("seconds")]
 Days = Annotated[Number, Field(gt=0, le=MAX_RETENTION_DAYS), Unit("days")]
 Rate = Annotated[Number, Field(ge=0, le=1e6), Unit("requests per second")]
 Megabytes = Annotated[Number, Field(gt=0, le=4096), Unit("MiB")]
+DiskMegabytes = Annotated[Number, Field(gt=0, le=MAX_DISK_MB), Unit("MiB")]
 Connections = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=100_000)]
 File = Annotated[Path, AfterValidator(home_path)]
 Port = Annotated[int, BeforeValidator(_no_boolean), Field(ge=0, le=65535)]

@@ -8,5 +8,6 @@
                has them, record outcomes, the inbox watermark, quarantine.
 
 Both are SQLite in WAL mode with ``synchronous=FULL``: a commit that returned is on disk. Each
-process reads the other's file read-only.
+process reads the other's file read-only. ``damage`` replaces a file that is no longer whole,
+``room`` bounds both together.
 """

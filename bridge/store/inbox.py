@@ -23,25 +23,27 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from bridge.errors import IntakeUnavailableError, StoreError
+from bridge.errors import DamagedStoreError, IntakeUnavailableError, StoreError
 from bridge.model.requests import ExportRequest, Signal
+from bridge.store import damage
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.inbox_schema import (
     ACCEPTED,
     KEPT_RECORDS,
     KEPT_REQUESTS,
     PART_BYTES,
-    SCHEMA,
     SCHEMA_VERSION,
+    TABLES,
     InboxTotals,
-    reported,
+    count_anew,
+    make_tables,
     schema_version,
 )
-from bridge.store.sqlite import connect
+from bridge.store.sqlite import connect, identity, reported, shrink, unused_pages
 
 RETRY_AFTER_S: Final = 2
 """Claude Code obeys Retry-After to the second and gives a batch up after ten: 2 s leaves it four
@@ -55,12 +57,20 @@ LOCK_TIMEOUT_MS: Final = 1_000
 """Only a person with a shell can hold the write lock against us. Clients are waiting meanwhile,
 and those who are told to come again do, while those who wait too long give up."""
 
+TRUNCATE_TIMEOUT_MS: Final = 100
+"""How long emptying the WAL waits for readers; meanwhile appends wait too."""
+
 JOURNAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
 """What stays of the WAL file after a burst."""
 
 RELEASE_STEP_ROWS: Final = 500
 RELEASE_STEP_BYTES: Final = 16 * 1024 * 1024
 """SQLite walks every page of a large body to free it, so rows alone do not bound a step."""
+
+UNUSED_PAGES: Final = 256
+SHRINK_STEP_PAGES: Final = 1_024
+"""1 MiB of emptied pages is kept for what comes next, what is more goes back to the disk in steps
+of 4 MiB."""
 
 RELEASE_PAUSE_S: Final = 0.002
 """A lock goes to whoever asks first, which would be the thread that has just let go of it."""
@@ -82,6 +92,14 @@ RELEASE_PARTS: Final = (
 )
 RELEASE: Final = "DELETE FROM requests WHERE position > ? AND position <= ? AND signal = ?"
 
+DISCARD_UNUSABLE: Final = """
+    DELETE FROM requests WHERE signal NOT IN ('logs', 'metrics', 'traces')
+        OR encoding NOT IN ('application/x-protobuf', 'application/json')
+        OR typeof(received_at_ms) <> 'integer' OR typeof(records) <> 'integer' OR records < 1
+        OR typeof(body) <> 'blob'"""
+"""Rows read back from a damaged file that no request ever was."""
+DISCARD_PARTS: Final = "DELETE FROM parts WHERE position NOT IN (SELECT position FROM requests)"
+
 Walked = tuple[int, bool, int, int]
 
 
@@ -96,8 +114,11 @@ class Inbox:
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
         self._walked = dict.fromkeys(Signal, 0)
         self._reader = InboxReader(path)
+        self._damage: DamagedStoreError | None = None
+        self._appended = False
 
     def open(self) -> None:
         """Open the file now, for those who want to know at start whether it can be used.
@@ -118,10 +139,13 @@ class Inbox:
             IntakeUnavailableError: Nothing was committed; the next call tries afresh.
         """
         try:
-            with self._lock, self._transaction() as connection:
+            if self._damage:  # nobody is kept waiting while the file is being replaced
+                raise DamagedStoreError(str(self._damage))
+            with self._lock, self._reported(), self._transaction() as connection:
                 connection.executemany(APPEND, map(_values, requests))
                 connection.executemany(APPEND_PART, _parts(connection, requests))
                 _add_to_totals(connection, requests)
+            self._appended = True
         except (sqlite3.Error, StoreError) as error:
             raise IntakeUnavailableError(f"inbox: {error}", RETRY_AFTER_S) from error
 
@@ -139,6 +163,15 @@ class Inbox:
             for released in self._release_steps(signal, watermark)
         )
 
+    def generation(self) -> str | None:
+        """Which inbox this is; None before it was made.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        self._reader.totals()
+        return self._reader.generation
+
     def totals(self) -> InboxTotals:
         """Read the totals, on a connection of their own: appends do not wait for it.
 
@@ -150,18 +183,65 @@ class Inbox:
     def checkpoint(self) -> None:
         """Move what is committed from the WAL into the file, without holding up appends.
 
+        Where nothing was appended since the last time, the WAL is emptied too: it still holds
+        the bytes of requests that were released.
+
         Raises:
             StoreError: The file cannot be used.
         """
-        if self._path.exists():
-            with reported(self._path), closing(connect(self._path)) as connection:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        idle, self._appended = not self._appended, False
+        log = self._path.with_name(self._path.name + "-wal")
+        if self._path.exists() and log.exists() and log.stat().st_size:
+            with self._noticed(), closing(connect(self._path)) as connection:
+                connection.execute(f"PRAGMA busy_timeout = {TRUNCATE_TIMEOUT_MS}")
+                mode = "TRUNCATE" if idle else "PASSIVE"
+                connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+
+    def shrink(self) -> None:
+        """Give emptied pages back to the disk, but for a few; in steps, as ``release`` does.
+
+        Raises:
+            StoreError: The file cannot be used.
+        """
+        while self._shrink_step():
+            time.sleep(RELEASE_PAUSE_S)
+
+    def recover(self) -> damage.Replaced | None:
+        """Replace the file if it was found damaged, by us or by its reader; None if it was not.
+
+        Appends are refused meanwhile. The new file is another inbox, with positions of its own.
+
+        Raises:
+            StoreError: It could not be done now; call it again.
+        """
+        if self._damage is None:
+            with self._lock, suppress(DamagedStoreError), self._reported():
+                damage.check(self._path)
+                self._opened()
+        if self._damage is None:
+            return None
+        with self._lock:
+            self._drop()
+        self._reader.close()
+        replaced = damage.replace_damaged(self._path, REMAKE)
+        self._damage = None
+        return replaced
 
     def close(self) -> None:
         """Close the file. Whatever was committed stays."""
         self._reader.close()
         with self._lock:
             self._drop()
+
+    def _shrink_step(self) -> bool:
+        """Whether there is more to give back."""
+        with self._lock, self._reported():
+            connection = self._opened()
+            unused = unused_pages(connection)
+            if unused <= UNUSED_PAGES:
+                return False
+            left = shrink(connection, min(SHRINK_STEP_PAGES, unused - UNUSED_PAGES))
+            return UNUSED_PAGES < left < unused
 
     def _release_steps(self, signal: Signal, watermark: int) -> Iterator[int]:
         while (released := self._release_step(signal, watermark)) is not None:
@@ -191,10 +271,20 @@ class Inbox:
             )
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Like ``_reported`` below, and the connection is opened anew next time."""
+    def _noticed(self) -> Iterator[None]:
+        """Failures leave as StoreError, and damage is remembered for ``recover``."""
         try:
             with reported(self._path):
+                yield
+        except DamagedStoreError as error:
+            self._damage = error
+            raise
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Failures leave as StoreError, and the connection is opened anew next time."""
+        try:
+            with self._noticed():
                 yield
         except StoreError:
             self._drop()
@@ -213,11 +303,17 @@ class Inbox:
             raise
 
     def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and self._opened_file != identity(self._path):
+            self._drop()  # somebody took the file away; what we wrote would go with it
         if self._connection is None:
+            damage.check(self._path)
             self._connection = connect(self._path)
+            self._opened_file = identity(self._path)
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}")
             self._connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
             self._connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_MS}")
+            # A released body is overwritten: FAST would leave it in the pages it had to itself.
+            self._connection.execute("PRAGMA secure_delete = ON")
             _create_schema(self._connection, self._path)
         return self._connection
 
@@ -234,12 +330,15 @@ def _create_schema(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path} was written by a newer version of the bridge; run that one")
     if version < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA:
-            connection.execute(statement)
-        names = [(name,) for name in (ACCEPTED, KEPT_REQUESTS, *KEPT_RECORDS.values())]
-        connection.executemany("INSERT OR IGNORE INTO totals VALUES (?, 0)", names)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        make_tables(connection)
         connection.execute("COMMIT")
+    damage.check_tables(connection, path, TABLES)
+
+
+def _count_salvaged(connection: sqlite3.Connection, _: frozenset[str]) -> None:
+    connection.execute(DISCARD_UNUSABLE)
+    connection.execute(DISCARD_PARTS)
+    count_anew(connection)
 
 
 def _values(request: ExportRequest) -> tuple[int, str, str, bool, int, str, str, bytes]:
@@ -290,3 +389,6 @@ def _bounded(walked: Sequence[Walked]) -> Sequence[Walked]:
         if freed_bytes > RELEASE_STEP_BYTES and index > 0:
             return walked[:index]
     return walked
+
+
+REMAKE: Final = damage.Remake(make_tables, ("requests", "parts"), _count_salvaged)

@@ -9,10 +9,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from bridge.errors import StoreError
+from bridge.errors import DamagedStoreError, StoreError
 from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
-from bridge.store.inbox_schema import PART_BYTES, InboxTotals, reported, schema_version, totals_of
-from bridge.store.sqlite import connect
+from bridge.store import damage
+from bridge.store.inbox_schema import (
+    PART_BYTES,
+    InboxTotals,
+    generation_of,
+    schema_version,
+    totals_of,
+)
+from bridge.store.sqlite import connect, identity, reported
 
 READ: Final = (
     "SELECT position, received_at_ms, signal, encoding, gzipped, records, sender, fixed, body"
@@ -30,13 +37,20 @@ Row = tuple[int, int, str, str, int, int, str, str, bytes]
 class InboxReader:
     """Reads the inbox beside its writer, from any process or thread, and never locks it.
 
-    A file that is not there yet reads as an empty inbox.
+    A file that is not there yet reads as an empty inbox. One that its writer has replaced is
+    opened anew.
+
+    Attributes:
+        generation: Which inbox was read last; None for one that is not there. The positions of
+            one mean nothing in another.
     """
 
     def __init__(self, path: Path) -> None:
+        self.generation: str | None = None
         self._path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
         self._empty: dict[Signal | None, tuple[int, int]] = {}
 
     def read(
@@ -89,23 +103,33 @@ class InboxReader:
             try:
                 with reported(self._path):
                     yield self._opened()
-            except StoreError:
+            except StoreError as error:
+                if isinstance(error, DamagedStoreError):
+                    damage.suspect(self._path, self._opened_file)
                 self._drop()
                 raise
 
     def _opened(self) -> sqlite3.Connection | None:
-        if self._connection is None and self._path.exists():
+        found = identity(self._path)
+        if self._connection is not None and self._opened_file != found:
+            self._drop()
+        if self._connection is None and found is not None:
+            self._opened_file = found
+            damage.check_log(self._path)
             connection = connect(self._path, read_only=True)
+            self._connection = connection
             if schema_version(connection) == 0:  # the writer has not come to its tables yet
-                connection.close()
-            else:
-                self._connection = connection
+                self._drop()
+                return None
+            self.generation = generation_of(connection)
         return self._connection
 
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+        self._opened_file = None
+        self.generation = None
         self._empty.clear()
 
 

@@ -1,14 +1,12 @@
-"""The inbox file's tables, its totals, and how its failures leave the store."""
+"""The inbox file's tables, its totals, and which inbox it is."""
 
+import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from bridge.errors import StoreError
 from bridge.model.requests import Signal
 
 SCHEMA_VERSION: Final = 1
@@ -35,11 +33,16 @@ SCHEMA: Final = (
         name TEXT PRIMARY KEY,
         value INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
 
 PART_BYTES: Final = 1024 * 1024
 """SQLite copies what it is given, twice for a moment. So a row of ``requests`` has that much of a
 body, and what is behind it stands in ``parts``, in the order of ``number``."""
+TABLES: Final = ("requests", "parts", "totals", "facts")
+
+GENERATION: Final = "generation"
+"""A random name, in ``facts``: positions of one inbox mean nothing in the next."""
 
 ACCEPTED: Final = "accepted"
 KEPT_REQUESTS: Final = "kept_requests"
@@ -60,19 +63,39 @@ class InboxTotals(msgspec.Struct, frozen=True, kw_only=True):
     kept_records: dict[Signal, int]
 
 
-@contextmanager
-def reported(path: Path) -> Iterator[None]:
-    """SQLite's failures leave the store as StoreError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"cannot use {path}: {error}") from error
-
-
 def schema_version(connection: sqlite3.Connection) -> int:
     """0 before the writer has made its tables."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make an empty inbox, unlike every other one, inside the caller's transaction."""
+    for statement in SCHEMA:
+        connection.execute(statement)
+    names = [(name,) for name in (ACCEPTED, KEPT_REQUESTS, *KEPT_RECORDS.values())]
+    connection.executemany("INSERT OR IGNORE INTO totals VALUES (?, 0)", names)
+    name = (GENERATION, secrets.token_hex(8))
+    connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", name)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def count_anew(connection: sqlite3.Connection) -> None:
+    """Set the totals to what is in ``requests``: all of it was accepted, and nothing else."""
+    rows = connection.execute("SELECT signal, count(*), sum(records) FROM requests GROUP BY signal")
+    counts = {signal: (requests, records) for signal, requests, records in rows}
+    values = {KEPT_RECORDS[Signal(signal)]: records for signal, (_, records) in counts.items()}
+    values[KEPT_REQUESTS] = sum(requests for requests, _ in counts.values())
+    values[ACCEPTED] = sum(records for _, records in counts.values())
+    changes = [(value, name) for name, value in values.items()]
+    connection.executemany("UPDATE totals SET value = ? WHERE name = ?", changes)
+
+
+def generation_of(connection: sqlite3.Connection) -> str | None:
+    """Which inbox this is."""
+    query = "SELECT value FROM facts WHERE name = ?"
+    row = connection.execute(query, (GENERATION,)).fetchone()
+    return str(row[0]) if row else None
 
 
 def totals_of(values: Mapping[str, int]) -> InboxTotals:

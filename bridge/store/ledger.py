@@ -7,20 +7,32 @@ state before or after it and nothing between.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from bridge.errors import StoreError
+from msgspec.structs import replace
+
+from bridge.clock import SteadyTime
+from bridge.errors import DamagedStoreError, StoreError
 from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.outcomes import Outcome
 from bridge.model.requests import Progress
 from bridge.model.scores import PendingScore
-from bridge.store import scores
+from bridge.store import damage, retention, scores
 from bridge.store import step as rows
-from bridge.store.schema import LEDGER, SCHEMA_VERSION
-from bridge.store.sqlite import connect
+from bridge.store.facts import add_totals, fact, set_fact
+from bridge.store.ledger_salvage import REMAKE
+from bridge.store.schema import (
+    INBOX,
+    PROGRESS,
+    SCHEMA_VERSION,
+    TABLES,
+    WATERMARK,
+    make_tables,
+)
+from bridge.store.sqlite import BUSY_TIMEOUT_S, connect, identity, shrink, store_error
 from bridge.store.step import Look, Step
 
 ASSEMBLED: Final = "assembled"
@@ -40,13 +52,23 @@ REDACTED: Final = "redacted"
 """Counted with each session summary: whether events and metrics tell different costs, and how many
 requests came without a cost."""
 
-WATERMARK: Final = "watermark"
-PROGRESS: Final = "progress"
+TAKEN_BEFORE: Final = "taken_before"
+"""How many more records the ledger has than its inbox has handed out: those of inboxes before."""
+
+STEADY: Final = "steady_ms"
+STEADY_EVERY_MS: Final = 60_000
+"""How often it is written down: not with every look at an empty outbox."""
 LAST_DELIVERY: Final = "last_delivery_ms"
 LANGFUSE: Final = "langfuse"
 
-PRUNE_ROWS: Final = 500
-"""Rows deleted in one transaction, so that retention never holds up a step for long."""
+SHRINK_PAGES: Final = 128
+"""Pages given back to the disk in one transaction; for each a page from the end is moved."""
+
+CHECKPOINT_TIMEOUT_MS: Final = 100
+"""How long emptying the WAL waits for readers; assembling waits for it."""
+
+JOURNAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
+"""What stays of the WAL file after a burst."""
 
 
 class Ledger:
@@ -55,11 +77,18 @@ class Ledger:
     Raises:
         StoreError: From every method, when the file cannot be used. Nothing was changed then, and
             the next call opens the file anew.
+
+    Args:
+        path: Of the file; its folder must exist.
+        steady: Makes the times of rows from those of the clock; without it they are the clock's.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, steady: SteadyTime | None = None) -> None:
         self._path = path
+        self._steady = steady
         self._connection: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
+        self._damaged = False
 
     def turn(self, key: str) -> bytes | None:
         """The saved state of a turn."""
@@ -77,29 +106,68 @@ class Ledger:
     def watermark(self) -> int:
         """Position of the last request that was assembled; 0 before the first."""
         with self._reported() as connection:
-            return int(_fact(connection, WATERMARK) or 0)
+            return int(fact(connection, WATERMARK) or 0)
 
     def progress(self) -> Progress:
         """How much of the request behind the watermark was assembled."""
         with self._reported() as connection:
-            items, _, records = (_fact(connection, PROGRESS) or "0 0").partition(" ")
+            items, _, records = (fact(connection, PROGRESS) or "0 0").partition(" ")
             return Progress(int(items), int(records))
+
+    def inbox(self) -> str | None:
+        """The inbox whose positions the watermark means; None before the first."""
+        with self._reported() as connection:
+            return fact(connection, INBOX)
+
+    def take_up(self, inbox: str, handed_out: int) -> int:
+        """Go on with ``inbox``; up to where it was assembled, 0 for another than before.
+
+        Args:
+            inbox: Its generation.
+            handed_out: Records that it once had and has no more.
+        """
+        if self.inbox() != inbox:
+            with self._transaction() as connection:
+                before = _taken_in(connection) - handed_out
+                set_fact(connection, INBOX, inbox)
+                set_fact(connection, WATERMARK, "0")
+                set_fact(connection, PROGRESS, "0 0")
+                set_fact(connection, TAKEN_BEFORE, str(before))
+        return self.watermark()
+
+    def recover(self) -> damage.Replaced | None:
+        """Replace the file if it was found damaged, by us or by its reader; None if it was not.
+
+        All of it that can be read is taken over.
+
+        Raises:
+            StoreError: It could not be done now; call it again.
+        """
+        with suppress(DamagedStoreError), self._reported():
+            damage.check(self._path)
+        if not self._damaged:
+            return None
+        self.close()
+        replaced = damage.replace_damaged(self._path, REMAKE)
+        self._damaged = False
+        return replaced
 
     def commit(self, step: Step) -> None:
         """Make a step true, all of it or nothing, with one fsync."""
         with self._transaction() as connection:
+            connection.executemany(rows.QUARANTINE, rows.quarantine_rows(step))
+            step = replace(step, at_ms=self._aged(connection, step.at_ms))
             totals = _insert_finished(connection, step) + _outcome_totals(step)
             connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
             connection.executemany(rows.SAVE_CONVERSATION, rows.conversation_rows(step))
             connection.executemany(rows.TAKE_LOOK_OUT, step.looks_done)
             connection.executemany(rows.PLAN_LOOK, step.looks_planned)
-            connection.executemany(rows.QUARANTINE, rows.quarantine_rows(step))
             connection.executemany(rows.SAVE_SESSION, rows.session_rows(step))
             scores.save(connection, step.scores, step.at_ms)
-            _add_totals(connection, totals)
-            _add_totals(connection, step.tallies)
-            _set_fact(connection, WATERMARK, str(step.watermark))
-            _set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
+            add_totals(connection, totals)
+            add_totals(connection, step.tallies)
+            set_fact(connection, WATERMARK, str(step.watermark))
+            set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
 
     def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
         """The oldest pending spans up to the bounds, at least one if there is any."""
@@ -125,62 +193,93 @@ class Ledger:
     def delivered(self, positions: Sequence[int], at_ms: int) -> None:
         """Mark spans as taken by Langfuse."""
         with self._transaction() as connection:
-            connection.executemany(_DELIVERED, [(at_ms, position) for position in positions])
-            _add_totals(connection, {DELIVERED: len(positions)})
-            _set_fact(connection, LAST_DELIVERY, str(at_ms))
+            aged_ms = self._aged(connection, at_ms)
+            marks = [(aged_ms, position) for position in positions]
+            marked = connection.executemany(_DELIVERED, marks).rowcount
+            add_totals(connection, {DELIVERED: marked})
+            set_fact(connection, LAST_DELIVERY, str(at_ms))
 
     def rejected(self, position: int, reason: str, at_ms: int) -> None:
         """Set one span aside that Langfuse will never take."""
         with self._transaction() as connection:
-            connection.execute(_REJECTED, (reason, at_ms, position))
-            _add_totals(connection, {DEAD_LETTERED: 1})
+            aged_ms = self._aged(connection, at_ms)
+            marked = connection.execute(_REJECTED, (reason, aged_ms, position)).rowcount
+            add_totals(connection, {DEAD_LETTERED: marked})
 
     def claim_scores(self, now_ms: int, limit: int) -> list[PendingScore]:
         """Scores to tell Langfuse now."""
         with self._transaction() as connection:
-            return scores.claim(connection, now_ms, limit)
+            return scores.claim(connection, self._aged(connection, now_ms), limit)
 
     def scores_delivered(self, sent: Sequence[PendingScore], at_ms: int) -> None:
         """Mark scores as taken by Langfuse."""
         with self._transaction() as connection:
-            scores.told(connection, sent, at_ms)
-            _add_totals(connection, {SCORES_DELIVERED: len(sent)})
+            scores.told(connection, sent, self._aged(connection, at_ms))
+            add_totals(connection, {SCORES_DELIVERED: len(sent)})
 
     def score_rejected(self, pending: PendingScore, reason: str, at_ms: int) -> None:
         """Give up one value of a score."""
         with self._transaction() as connection:
-            scores.refused(connection, pending, reason, at_ms)
-            _add_totals(connection, {SCORES_REJECTED: 1})
+            scores.refused(connection, pending, reason, self._aged(connection, at_ms))
+            add_totals(connection, {SCORES_REJECTED: 1})
 
     def note(self, state: LangfuseState) -> None:
         """Remember what is known of Langfuse, for ``/healthz``."""
         with self._transaction() as connection:
-            _set_fact(connection, LANGFUSE, state.value)
+            set_fact(connection, LANGFUSE, state.value)
+
+    def aged_ms(self, now_ms: int) -> int:
+        """The time by which the ages of rows are measured; it goes on whatever the clock does."""
+        with self._transaction() as connection:
+            return self._aged(connection, now_ms)
 
     def prune(self, before_ms: int, *, pending_too: bool) -> int:
         """Delete a bounded number of rows last touched before then; returns how many.
 
         Args:
-            before_ms: Our clock.
+            before_ms: By ``aged_ms``.
             pending_too: Whether undelivered observations expire: only where nothing delivers.
         """
         with self._transaction() as connection:
-            expired = 0
-            if pending_too:
-                expired = connection.execute(_EXPIRE, (before_ms, PRUNE_ROWS)).rowcount
-                connection.execute(_EXPIRE_SCORES, (before_ms, PRUNE_ROWS))
-                _add_totals(connection, {EXPIRED: expired})
-            counts = [
-                connection.execute(statement, (before_ms, PRUNE_ROWS)).rowcount
-                for statement in _PRUNE
-            ]
-            return expired + sum(counts)
+            expired = retention.expire(connection, before_ms) if pending_too else 0
+            add_totals(connection, {EXPIRED: expired})
+            return expired + retention.prune(connection, before_ms)
+
+    def make_room(self) -> int:
+        """Delete the oldest of what is done with, whatever its age; returns the number of rows.
+
+        What Langfuse has not taken stays.
+        """
+        with self._reported() as connection:
+            oldest_ms = retention.oldest_delivered_ms(connection)
+        return 0 if oldest_ms is None else self.prune(oldest_ms + 1, pending_too=False)
+
+    def shrink(self) -> int:
+        """Give some emptied pages back to the disk; how many more there are."""
+        with self._reported() as connection:
+            return shrink(connection, SHRINK_PAGES)
+
+    def checkpoint(self) -> None:
+        """Move all commits from the WAL into the file, which is when it shrinks."""
+        with self._reported() as connection:
+            connection.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_MS}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
 
     def close(self) -> None:
         """Close the file."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def _aged(self, connection: sqlite3.Connection, now_ms: int) -> int:
+        if self._steady is None:
+            return now_ms
+        kept = fact(connection, STEADY)
+        aged_ms = self._steady.at(now_ms, None if kept is None else int(kept))
+        if kept is None or aged_ms - int(kept) > STEADY_EVERY_MS:
+            set_fact(connection, STEADY, str(aged_ms))
+        return aged_ms
 
     def _state(self, table: str, key: str) -> bytes | None:
         with self._reported() as connection:
@@ -201,30 +300,43 @@ class Ledger:
             yield self._opened()
         except BaseException as error:
             self.close()
-            if isinstance(error, sqlite3.Error):
-                raise StoreError(f"cannot use {self._path}: {error}") from error
-            raise
+            failure = store_error(self._path, error) if isinstance(error, sqlite3.Error) else error
+            self._damaged |= isinstance(failure, DamagedStoreError)
+            if failure is error:
+                raise
+            raise failure from error
 
     def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and self._opened_file != identity(self._path):
+            self.close()  # somebody took the file away; what we wrote would go with it
         if self._connection is None:
+            damage.check(self._path)
             connection = connect(self._path)
             self._connection = connection
+            self._opened_file = identity(self._path)
+            connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise StoreError(
                     f"{self._path} was written by a newer version of the bridge; run that one"
                 )
             if version < SCHEMA_VERSION:
-                _create_schema(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                make_tables(connection)
+                connection.execute("COMMIT")
+            damage.check_tables(connection, self._path, TABLES)
         return self._connection
 
 
-def _create_schema(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in LEDGER:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("COMMIT")
+def _taken_in(connection: sqlite3.Connection) -> int:
+    """Records that have ended or are held here."""
+    names = ", ".join(f"'{outcome.value}'" for outcome in Outcome)
+    (records,) = connection.execute(
+        f"SELECT ifnull((SELECT sum(value) FROM totals WHERE name IN ({names})), 0)"  # noqa: S608 - our names
+        " + (SELECT ifnull(sum(held), 0) FROM turns WHERE live)"
+        " + (SELECT ifnull(sum(held), 0) FROM conversations WHERE live)"
+    ).fetchone()
+    return int(records)
 
 
 def _insert_finished(connection: sqlite3.Connection, step: Step) -> Counter[str]:
@@ -255,21 +367,6 @@ def _outcome_totals(step: Step) -> Counter[str]:
     return totals
 
 
-def _add_totals(connection: sqlite3.Connection, changes: Mapping[str, int]) -> None:
-    connection.executemany(
-        _ADD_TOTAL, [(name, change, change) for name, change in changes.items() if change]
-    )
-
-
-def _set_fact(connection: sqlite3.Connection, name: str, value: str) -> None:
-    connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
-
-
-def _fact(connection: sqlite3.Connection, name: str) -> str | None:
-    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return row[0] if row else None
-
-
 _STATE: Final = {
     "turns": "SELECT state FROM turns WHERE key = ?",
     "conversations": "SELECT state FROM conversations WHERE key = ?",
@@ -280,33 +377,11 @@ _LOOKS: Final = (
 )
 _CLAIM: Final = (
     "SELECT position, span, service_name, service_version, envelope FROM observations"
-    " WHERE state = 'pending' ORDER BY position LIMIT ?"
+    " INDEXED BY pending WHERE state = 'pending' ORDER BY position LIMIT ?"
 )
 _DELIVERED: Final = (
     "UPDATE observations SET state = 'delivered', changed_at_ms = ? WHERE position = ?"
 )
 _REJECTED: Final = (
     "UPDATE observations SET state = 'rejected', reason = ?, changed_at_ms = ? WHERE position = ?"
-)
-_ADD_TOTAL: Final = (
-    "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ?"
-)
-_EXPIRE: Final = (
-    "DELETE FROM observations WHERE position IN (SELECT position FROM observations"
-    " WHERE changed_at_ms < ? AND state = 'pending' LIMIT ?)"
-)
-_EXPIRE_SCORES: Final = (
-    "DELETE FROM scores WHERE id IN (SELECT id FROM scores WHERE changed_at_ms < ? LIMIT ?)"
-)
-_PRUNE: Final = (
-    """DELETE FROM observations WHERE position IN (SELECT position FROM observations
-        WHERE changed_at_ms < ? AND state <> 'pending' LIMIT ?)""",
-    """DELETE FROM turns WHERE key IN (SELECT key FROM turns
-        WHERE saved_at_ms < ? AND NOT live LIMIT ?)""",
-    """DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions
-        WHERE saved_at_ms < ? LIMIT ?)""",
-    """DELETE FROM scores WHERE id IN (SELECT id FROM scores
-        WHERE changed_at_ms < ? AND NOT dirty LIMIT ?)""",
-    """DELETE FROM conversations WHERE key IN (SELECT key FROM conversations
-        WHERE saved_at_ms < ? AND NOT live LIMIT ?)""",
 )

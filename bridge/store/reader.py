@@ -13,13 +13,15 @@ from typing import Final
 import msgspec
 import orjson
 
-from bridge.errors import StoreError
+from bridge.errors import DamagedStoreError
 from bridge.model.delivery import LangfuseState
 from bridge.model.measures import PICO, Measure
 from bridge.model.observations import Observation, ObservationKind
 from bridge.model.outcomes import Outcome
 from bridge.model.sessions import SessionNumbers
 from bridge.model.views import NO_SESSION, SessionSummary, TraceView
+from bridge.store import damage
+from bridge.store.inbox_schema import InboxTotals
 from bridge.store.ledger import (
     COST_GAPS,
     DEAD_LETTERED,
@@ -27,11 +29,11 @@ from bridge.store.ledger import (
     LANGFUSE,
     LAST_DELIVERY,
     REDACTED,
+    TAKEN_BEFORE,
     UNPRICED,
-    WATERMARK,
 )
-from bridge.store.schema import LEDGER
-from bridge.store.sqlite import connect
+from bridge.store.schema import INBOX, LEDGER, WATERMARK
+from bridge.store.sqlite import connect, identity, store_error
 
 PICO_PER_MS: Final = PICO // 1000
 
@@ -56,6 +58,8 @@ class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
         unpriced_requests: Requests that came without a cost, in ended sessions.
         redacted: Secrets that were masked.
         watermark: Position of the last request assembled.
+        inbox: The inbox whose positions are meant; None before the first.
+        taken_before: Records it has from inboxes before that one.
         last_delivery_ms: None before the first.
         langfuse: None until the worker has said something.
     """
@@ -69,8 +73,19 @@ class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
     unpriced_requests: int
     redacted: int
     watermark: int
+    inbox: str | None
+    taken_before: int
     last_delivery_ms: int | None
     langfuse: LangfuseState | None
+
+    def accepted(self, inbox: str | None, totals: InboxTotals) -> int:
+        """Records ever accepted: by this inbox, and by those before it that were replaced.
+
+        Accepted = held + the sum of outcomes, from the moment on at which a file was replaced.
+        """
+        if inbox is not None and inbox == self.inbox:
+            return totals.accepted + self.taken_before
+        return sum(self.outcomes.values()) + self.live_records + sum(totals.kept_records.values())
 
 
 class LedgerReader:
@@ -84,6 +99,7 @@ class LedgerReader:
         self._path = path
         self._decode_span = decode_span
         self._connection: sqlite3.Connection | None = None
+        self._opened_file: tuple[int, int] | None = None
 
     def totals(self) -> LedgerTotals:
         """The numbers behind ``/healthz``, all as of one moment."""
@@ -106,9 +122,18 @@ class LedgerReader:
             unpriced_requests=totals.get(UNPRICED, 0),
             redacted=totals.get(REDACTED, 0),
             watermark=int(facts.get(WATERMARK, 0)),
+            inbox=facts.get(INBOX),
+            taken_before=int(facts.get(TAKEN_BEFORE, 0)),
             last_delivery_ms=int(last) if last else None,
             langfuse=LangfuseState(known) if known else None,
         )
+
+    def watermark(self, inbox: str | None) -> int:
+        """Up to where ``inbox`` was assembled; 0 where the ledger goes by another one."""
+        with self._reading() as connection:
+            facts = dict(connection.execute(_MARK, (INBOX, WATERMARK)))
+        known = inbox is not None and facts.get(INBOX) == inbox
+        return int(facts.get(WATERMARK, 0)) if known else 0
 
     def sessions(self, limit: int) -> list[SessionSummary]:
         """The sessions that were active last, latest first."""
@@ -153,15 +178,22 @@ class LedgerReader:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         try:
             yield self._opened()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DamagedStoreError) as error:
+            failure = store_error(self._path, error) if isinstance(error, sqlite3.Error) else error
+            if isinstance(failure, DamagedStoreError):
+                damage.suspect(self._path, self._opened_file)
             self.close()
-            raise StoreError(f"cannot read {self._path}: {error}") from error
+            raise failure from error
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None:
+        found = identity(self._path)
+        if self._connection is not None and self._opened_file == found:
             return self._connection
-        if not self._path.exists():
+        self.close()  # its writer has replaced it
+        if found is None:
             return _empty()
+        self._opened_file = found
+        damage.check_log(self._path)
         connection = connect(self._path, read_only=True)
         if connection.execute("PRAGMA user_version").fetchone() == (0,):
             connection.close()  # the writer has not come to its tables yet
@@ -235,6 +267,7 @@ _LIVE_RECORDS: Final = (
     " + (SELECT ifnull(sum(held), 0) FROM conversations WHERE live)"
 )
 _PENDING: Final = "SELECT count(*) FROM observations WHERE state = 'pending'"
+_MARK: Final = "SELECT name, value FROM facts WHERE name IN (?, ?)"
 _SESSIONS: Final = f"""
     WITH summaries AS (SELECT trace_id FROM turns WHERE is_summary),
     shown AS (

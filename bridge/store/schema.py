@@ -1,8 +1,26 @@
 """The ledger's tables. The inbox keeps its own, it shares nothing with these."""
 
+import sqlite3
 from typing import Final
 
 SCHEMA_VERSION: Final = 1
+
+INBOX: Final = "inbox"
+WATERMARK: Final = "watermark"
+PROGRESS: Final = "progress"
+"""Facts: up to where the inbox of which name was assembled."""
+
+TABLES: Final = (
+    "turns",
+    "conversations",
+    "looks",
+    "observations",
+    "scores",
+    "sessions",
+    "quarantine",
+    "totals",
+    "facts",
+)
 
 LEDGER: Final = (
     """CREATE TABLE IF NOT EXISTS turns (
@@ -26,7 +44,7 @@ LEDGER: Final = (
         saved_at_ms INTEGER NOT NULL,
         state BLOB NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS live_conversations ON conversations (held) WHERE live",
+    "CREATE INDEX IF NOT EXISTS live_conversations ON conversations (key, held) WHERE live",
     "CREATE INDEX IF NOT EXISTS conversations_by_age ON conversations (saved_at_ms) WHERE NOT live",
     """CREATE TABLE IF NOT EXISTS looks (
         at_ms INTEGER NOT NULL,
@@ -57,7 +75,7 @@ LEDGER: Final = (
         changed_at_ms INTEGER NOT NULL
     )""",
     "CREATE INDEX IF NOT EXISTS pending ON observations (position) WHERE state = 'pending'",
-    "CREATE INDEX IF NOT EXISTS observations_by_age ON observations (changed_at_ms)",
+    "CREATE INDEX IF NOT EXISTS observations_by_age ON observations (state, changed_at_ms)",
     "CREATE INDEX IF NOT EXISTS observations_by_trace ON observations (trace_id)",
     "CREATE INDEX IF NOT EXISTS observations_by_session ON observations (session_id)",
     """CREATE TABLE IF NOT EXISTS scores (
@@ -72,13 +90,15 @@ LEDGER: Final = (
         reason TEXT,
         changed_at_ms INTEGER NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS dirty_scores ON scores (sent_at_ms) WHERE dirty",
-    "CREATE INDEX IF NOT EXISTS scores_by_age ON scores (changed_at_ms)",
+    "CREATE INDEX IF NOT EXISTS dirty_scores ON scores (id) WHERE dirty AND claimed IS NULL",
+    "CREATE INDEX IF NOT EXISTS claimed_scores ON scores (id) WHERE dirty AND claimed IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS scores_by_age ON scores (dirty, changed_at_ms)",
     """CREATE TABLE IF NOT EXISTS sessions (
         session_id TEXT PRIMARY KEY,
         numbers BLOB NOT NULL,
         saved_at_ms INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS sessions_by_age ON sessions (saved_at_ms)",
     """CREATE TABLE IF NOT EXISTS quarantine (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         position INTEGER NOT NULL,
@@ -105,3 +125,10 @@ LEDGER: Final = (
 * ``totals`` count record outcomes and observations; ``facts`` hold the watermark and what is known
   of Langfuse.
 """
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make an empty ledger, inside the caller's transaction."""
+    for statement in LEDGER:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

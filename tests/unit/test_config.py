@@ -72,6 +72,7 @@ def test_nothing_set_gives_the_documented_defaults(tmp_path: Path) -> None:
         "log_level": LogLevel.INFO,
         "log_format": LogFormat.AUTO,
         "max_body_mb": 64.0,
+        "max_disk_mb": 2048.0,
     }
     assert config.data_dir.name == "langfuse-bridge"
     assert not config.delivers

@@ -2,21 +2,21 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from bridge.errors import StoreError
-from bridge.langfuse import wire
 from bridge.langfuse.wire import decode_span
 from bridge.model.delivery import LangfuseState
-from bridge.model.observations import Observation, ObservationKind, TraceFacts
 from bridge.model.outcomes import Outcome
-from bridge.store.ledger import PRUNE_ROWS, Ledger
+from bridge.store.ledger import Ledger
 from bridge.store.reader import LedgerReader, LedgerTotals
-from bridge.store.step import Finished, Quarantined, Step
+from bridge.store.retention import PRUNE_ROWS
+from bridge.store.step import Quarantined
+from tests.unit.store.samples import a_finished, a_step
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +55,11 @@ def test_a_step_is_there_after_it_was_committed_and_after_a_restart(
     ledger: Ledger, path: Path
 ) -> None:
     ledger.commit(
-        _step(
+        a_step(
             watermark=7,
             turns=[(Saved(key="t", held=2, state=b"turn"), "ab")],
             conversations=[Saved(key="c", held=3, state=b"conversation")],
-            finished=[_finished(1, records=3)],
+            finished=[a_finished(1, records=3)],
             outcomes={Outcome.LATE: 1},
             looks_planned=[(5, 0, "c")],
         )
@@ -69,7 +69,7 @@ def test_a_step_is_there_after_it_was_committed_and_after_a_restart(
 
     assert (again.watermark(), again.looks(FIRST, 10)) == (7, [(5, 0, "c")])
     assert (again.turn("t"), again.conversation("c")) == (b"turn", b"conversation")
-    assert [pending.span for pending in again.claim(1000, 10)] == [_finished(1).span]
+    assert [pending.span for pending in again.claim(1000, 10)] == [a_finished(1).span]
     totals = _totals(path)
     assert (totals.live_records, totals.pending, totals.watermark) == (5, 1, 7)
     assert {k: v for k, v in totals.outcomes.items() if v} == {
@@ -81,16 +81,16 @@ def test_a_step_is_there_after_it_was_committed_and_after_a_restart(
 
 
 def test_a_step_that_fails_anywhere_changes_nothing(ledger: Ledger, path: Path) -> None:
-    ledger.commit(_step(watermark=1, turns=[(Saved(key="t", state=b"old"), "ab")]))
+    ledger.commit(a_step(watermark=1, turns=[(Saved(key="t", state=b"old"), "ab")]))
     broken = Quarantined(position=2, record_index=None, records=1, reason="x", body=[])  # type: ignore[arg-type]  # what SQLite refuses
 
     with pytest.raises((StoreError, sqlite3.Error)):
         ledger.commit(
-            _step(
+            a_step(
                 watermark=2,
                 turns=[(Saved(key="t", state=b"new"), "ab")],
                 conversations=[Saved(key="c")],
-                finished=[_finished(1)],
+                finished=[a_finished(1)],
                 outcomes={Outcome.LATE: 1},
                 quarantined=[broken],
             )
@@ -103,19 +103,19 @@ def test_a_step_that_fails_anywhere_changes_nothing(ledger: Ledger, path: Path) 
 
 def test_looks_are_read_in_order_from_any_place_in_it(ledger: Ledger) -> None:
     queue = [(1, 1, "b"), (1, 2, "a"), (2, 0, "a"), (2, 0, "b"), (3, 0, "a")]
-    ledger.commit(_step(looks_planned=queue[::-1]))
-    ledger.commit(_step(looks_done=queue[:1], looks_planned=queue[:1]))
+    ledger.commit(a_step(looks_planned=queue[::-1]))
+    ledger.commit(a_step(looks_done=queue[:1], looks_planned=queue[:1]))
 
     assert ledger.looks(FIRST, 10) == queue
     assert ledger.looks((1, 2, "a"), 2) == [(2, 0, "a"), (2, 0, "b")]
 
-    ledger.commit(_step(looks_done=queue[:4]))
+    ledger.commit(a_step(looks_done=queue[:4]))
     assert ledger.looks(FIRST, 10) == queue[4:]
 
 
 def test_a_span_is_kept_once_and_its_repetition_is_a_duplicate(ledger: Ledger, path: Path) -> None:
     for watermark in (1, 2):
-        ledger.commit(_step(watermark=watermark, finished=[_finished(1, records=3)]))
+        ledger.commit(a_step(watermark=watermark, finished=[a_finished(1, records=3)]))
 
     assert len(ledger.claim(1000, 10)) == 1
     assert {k: v for k, v in _totals(path).outcomes.items() if v} == {
@@ -126,15 +126,17 @@ def test_a_span_is_kept_once_and_its_repetition_is_a_duplicate(ledger: Ledger, p
 
 
 def test_the_first_bytes_of_a_span_are_the_ones_that_stay(ledger: Ledger) -> None:
-    ledger.commit(_step(finished=[_finished(1, name="first")]))
-    ledger.commit(_step(finished=[_finished(1, name="second")]))
+    ledger.commit(a_step(finished=[a_finished(1, name="first")]))
+    ledger.commit(a_step(finished=[a_finished(1, name="second")]))
 
-    assert [pending.span for pending in ledger.claim(1000, 10)] == [_finished(1, name="first").span]
+    assert [pending.span for pending in ledger.claim(1000, 10)] == [
+        a_finished(1, name="first").span
+    ]
 
 
 def test_spans_are_claimed_in_order_up_to_the_bounds(ledger: Ledger) -> None:
-    ledger.commit(_step(finished=[_finished(n) for n in range(1, 6)]))
-    size_bytes = len(_finished(1).span)
+    ledger.commit(a_step(finished=[a_finished(n) for n in range(1, 6)]))
+    size_bytes = len(a_finished(1).span)
 
     assert _positions(ledger, 10**9, 3) == [1, 2, 3]
     assert _positions(ledger, 2 * size_bytes, 10) == [1, 2]
@@ -144,20 +146,20 @@ def test_spans_are_claimed_in_order_up_to_the_bounds(ledger: Ledger) -> None:
 
 
 def test_a_claim_changes_nothing(ledger: Ledger) -> None:
-    ledger.commit(_step(finished=[_finished(1)]))
+    ledger.commit(a_step(finished=[a_finished(1)]))
 
     assert _positions(ledger, 1000, 1) == _positions(ledger, 1000, 1) == [1]
 
 
 def test_a_span_says_whose_resource_it_is(ledger: Ledger) -> None:
-    ledger.commit(_step(finished=[_finished(1)]))
+    ledger.commit(a_step(finished=[a_finished(1)]))
 
     (pending,) = ledger.claim(1000, 1)
     assert (pending.service_name, pending.service_version) == ("claude-code", "2.1.330")
 
 
 def test_what_was_delivered_or_rejected_is_not_claimed_again(ledger: Ledger, path: Path) -> None:
-    ledger.commit(_step(finished=[_finished(n) for n in range(1, 4)]))
+    ledger.commit(a_step(finished=[a_finished(n) for n in range(1, 4)]))
     ledger.delivered([1], at_ms=50)
     ledger.rejected(2, "bad id", at_ms=51)
 
@@ -179,7 +181,7 @@ def test_quarantined_records_are_counted_and_their_bytes_are_kept(
 ) -> None:
     whole = Quarantined(position=3, record_index=None, records=4, reason="not JSON", body=b"{")
     one = Quarantined(position=3, record_index=2, records=1, reason="odd", body=b"r")
-    ledger.commit(_step(quarantined=[whole, one]))
+    ledger.commit(a_step(quarantined=[whole, one]))
 
     assert _totals(path).outcomes["quarantined"] == 5
     rows = sqlite3.connect(path).execute(
@@ -190,9 +192,9 @@ def test_quarantined_records_are_counted_and_their_bytes_are_kept(
 
 def test_retention_deletes_what_is_old_and_done_with(ledger: Ledger) -> None:
     ledger.commit(
-        _step(
+        a_step(
             at_ms=10,
-            finished=[_finished(1), _finished(2), _finished(3)],
+            finished=[a_finished(1), a_finished(2), a_finished(3)],
             turns=[(Saved(key="live"), "a"), (Saved(key="done", live=False), "b")],
             conversations=[Saved(key="live"), Saved(key="done", live=False)],
         )
@@ -208,7 +210,7 @@ def test_retention_deletes_what_is_old_and_done_with(ledger: Ledger) -> None:
 
 
 def test_undelivered_spans_expire_only_where_nothing_delivers(ledger: Ledger) -> None:
-    ledger.commit(_step(at_ms=10, finished=[_finished(1)]))
+    ledger.commit(a_step(at_ms=10, finished=[a_finished(1)]))
 
     assert ledger.prune(50, pending_too=False) == 0
     assert ledger.prune(50, pending_too=True) == 1
@@ -216,17 +218,17 @@ def test_undelivered_spans_expire_only_where_nothing_delivers(ledger: Ledger) ->
 
 
 def test_retention_deletes_in_bounded_steps(ledger: Ledger) -> None:
-    spans = [_finished(n) for n in range(1, PRUNE_ROWS + 3)]
-    ledger.commit(_step(at_ms=10, finished=spans))
+    spans = [a_finished(n) for n in range(1, PRUNE_ROWS + 3)]
+    ledger.commit(a_step(at_ms=10, finished=spans))
 
     assert ledger.prune(50, pending_too=True) == PRUNE_ROWS
     assert ledger.prune(50, pending_too=True) == 2
 
 
 def test_positions_are_never_used_again(ledger: Ledger) -> None:
-    ledger.commit(_step(at_ms=10, finished=[_finished(1)]))
+    ledger.commit(a_step(at_ms=10, finished=[a_finished(1)]))
     ledger.prune(50, pending_too=True)
-    ledger.commit(_step(finished=[_finished(2)]))
+    ledger.commit(a_step(finished=[a_finished(2)]))
 
     assert _positions(ledger, 1000, 10) == [2]
 
@@ -252,51 +254,21 @@ def test_a_ledger_that_cannot_be_opened_is_opened_once_it_can(tmp_path: Path) ->
     ledger.close()
 
 
+def test_a_ledger_that_somebody_has_locked_can_be_opened_and_read(
+    ledger: Ledger, path: Path
+) -> None:
+    ledger.commit(a_step(watermark=7))
+    ledger.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        assert ledger.watermark() == 7
+
+
 def test_a_damaged_ledger_is_named(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
 
     with pytest.raises(StoreError, match=r"ledger\.db"):
         Ledger(path).watermark()
-
-
-def _step(**fields: Any) -> Step:
-    told: dict[str, Any] = {
-        "watermark": 1,
-        "turns": (),
-        "conversations": (),
-        "finished": (),
-        "quarantined": (),
-        "outcomes": {},
-        "at_ms": 1000,
-    }
-    return Step(**(told | fields))
-
-
-def _finished(number: int, records: int = 1, name: str = "n") -> Finished:
-    observation = Observation(
-        trace_id="ab" * 16,
-        id=f"{number:016x}",
-        parent_id="cd" * 8,
-        kind=ObservationKind.EVENT,
-        name=name,
-        start_ms=1000,
-        end_ms=1000,
-        trace=TraceFacts(
-            name="claude-code",
-            session_id="s",
-            user_id=None,
-            tags=(),
-            metadata={},
-            version=None,
-            release=None,
-            environment=None,
-            service_name="claude-code",
-            service_version="2.1.330",
-        ),
-    )
-    return Finished(
-        observation=observation, span=wire.encode_span(observation), observed=1, folded=records - 1
-    )
 
 
 def _positions(ledger: Ledger, max_bytes: int, max_spans: int) -> list[int]:
