@@ -3,10 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ_SEED ?= 1
+FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check format check-config clean
+.PHONY: help demo run test fuzz check format check-config clean
 
 #: list these targets
 help:
@@ -27,6 +29,11 @@ check-config: $(VENV)/.runtime
 #: check style, types and the tests
 test: check
 	$(BIN)/pytest
+
+#: fuzz decode, the whole way and the port (FUZZ_SEED, FUZZ_SECONDS for each target)
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seed $(FUZZ_SEED) --inputs 1000000 --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.guided $(VENV)/fuzz-corpus -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -max_len=9000 -timeout=10
 
 #: check style and types only
 check: $(VENV)/.dev

@@ -5,18 +5,22 @@ so after any failure it is thrown away and read again.
 """
 
 from collections import Counter
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, assert_never
 
-import msgspec
 import structlog
 
+from bridge.app.aside import SettingAside, reason_of
+from bridge.app.gathered import Work, summary_trace, tallies, tell
 from bridge.app.incoming import Reading
+from bridge.app.isolation import culprits
 from bridge.app.privacy import decoder, keeps_undecoded
 from bridge.correlate.closing import Patience
 from bridge.correlate.correlator import Correlator
 from bridge.correlate.saved import Bounds, Changes, SavedTurn
 from bridge.decode.records import Decoded, Foreign, Unreadable
-from bridge.errors import UndecodableError
+from bridge.errors import StoreError, UndecodableError
 from bridge.langfuse import ids
 from bridge.langfuse.forward import forwarded
 from bridge.langfuse.mapping import Mapper
@@ -24,16 +28,16 @@ from bridge.langfuse.session_scores import prompt_score, session_scores
 from bridge.langfuse.trace import TraceSettings
 from bridge.langfuse.wire import SpanEncoder
 from bridge.model.events import Record
-from bridge.model.foreign import ForeignSpan, Forwarded
+from bridge.model.foreign import ForeignSpan
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
-from bridge.model.parts import Root, Settled
+from bridge.model.parts import Settled
 from bridge.model.requests import InboxEntry, Progress
 from bridge.model.scores import Score
 from bridge.model.sessions import Summary
 from bridge.store.inbox_reader import InboxReader
-from bridge.store.ledger import COST_GAPS, REDACTED, UNPRICED, Ledger
-from bridge.store.step import Finished, Quarantined, Step, SummaryTrace
+from bridge.store.ledger import Ledger
+from bridge.store.step import Finished, Step
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -69,7 +73,7 @@ class Assembler:
         self._settings = trace_settings(config)
         self._mapper = Mapper(self._settings)
         self._encoder = SpanEncoder()
-        self._keeps_bodies = keeps_undecoded(config)
+        self._aside = SettingAside(keeps_content=keeps_undecoded(config))
         self._decoder = decoder(config)
         self._correlator: Correlator | None = None
         self._generation: str | None = None
@@ -77,6 +81,8 @@ class Assembler:
         self._progress = Progress()
         self._reading: Reading | None = None
         self._careful = False
+        self._left_out: AbstractSet[int] = frozenset()
+        self._reason = ""
 
     def step(self, now_ms: int) -> int:
         """Take in what is there, up to a bound, and let go what is due.
@@ -98,17 +104,20 @@ class Assembler:
     def isolate(self, now_ms: int) -> None:
         """After a step failed for no reason a disk could have: go on one request at a time.
 
-        A request that fails alone is quarantined whole, or what is left of it.
+        Of a request that fails alone, the records it fails with are quarantined and the others
+        taken in; only where that is of no use it is quarantined whole, or what is left of it.
         """
         self._careful = True
         try:
             self.step(now_ms)
+        except StoreError:
+            raise
         except Exception as error:
             entries = self._entries()
             if not entries:
                 raise
-            log.exception("assemble.request_quarantined", position=entries[0].position)
-            self._quarantine(entries[0], _reason(error), now_ms)
+            log.exception("assemble.request_failed", position=entries[0].position)
+            self._take_in_the_rest(entries[0], error, now_ms)
         finally:
             self._careful = False
 
@@ -117,10 +126,38 @@ class Assembler:
         self._correlator = None
         self._reading = None
 
-    def _step(self, now_ms: int) -> int:
+    def _take_in_the_rest(self, entry: InboxEntry, error: Exception, now_ms: int) -> None:
+        """Find the culprits of a request by leaving records out, and go on without them."""
+
+        def fails(left_out: AbstractSet[int]) -> bool:
+            self.forget()
+            self._left_out = left_out
+            try:
+                self._step(now_ms, self._ledger.rehearse)
+            except StoreError:
+                raise
+            except Exception:  # noqa: BLE001 - which one it is was logged
+                return True
+            finally:
+                self.forget()
+            return False
+
+        self._reason = reason_of(error)
+        try:
+            self._left_out = culprits(fails, entry.request.records)
+            self.step(now_ms)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("assemble.request_quarantined", position=entry.position)
+            self._quarantine(entry, self._reason, now_ms)
+        finally:
+            self._left_out = frozenset()
+
+    def _step(self, now_ms: int, commit: Callable[[Step], None] | None = None) -> int:
         correlator = self._restored()
         entries = self._entries()
-        work = _Work(self._watermark, self._progress)
+        work = Work(self._watermark, self._progress)
         taken = 0
         for entry in entries:
             if work.size_bytes >= STEP_BYTES:  # gzip may hold many times its size
@@ -133,7 +170,7 @@ class Assembler:
         if not entries:
             work.settled += correlator.due(now_ms)
         unfinished = correlator.is_full
-        self._save(correlator, work, now_ms)
+        self._save(correlator, work, now_ms, commit or self._ledger.commit)
         return taken or unfinished
 
     def _entries(self) -> list[InboxEntry]:
@@ -156,33 +193,58 @@ class Assembler:
             self._progress = self._ledger.progress()
             self._generation = generation
 
-    def _reading_of(self, entry: InboxEntry, work: "_Work") -> Reading:
+    def _reading_of(self, entry: InboxEntry, work: Work) -> Reading:
         if self._reading is None:
             self._reading = Reading(entry, self._decoder.batches(entry.request), work.progress)
         return self._reading
 
-    def _take_in(self, reading: Reading, correlator: Correlator, work: "_Work") -> None:
+    def _take_in(self, reading: Reading, correlator: Correlator, work: Work) -> None:
         """Take a request in to its end, or to the bound of a step."""
         while work.size_bytes < STEP_BYTES and not (correlator.is_full or reading.ended):
-            for item in self._more(reading, work):
-                self._take_item(item, reading.entry, correlator, work)
+            place = reading.progress.records
+            unreadable = self._take_items(self._more(reading, work), place, correlator, work)
+            work.quarantined += self._aside.singles(reading.entry, unreadable)
         work.progress = reading.progress
         if reading.ended:
             work.watermark, work.progress = reading.entry.position, Progress()
             self._reading = None
 
-    def _more(self, reading: Reading, work: "_Work") -> list[Decoded]:
+    def _more(self, reading: Reading, work: Work) -> list[Decoded]:
         """What comes next in a request; what is left of it is quarantined if it cannot be read."""
         try:
             items, size_bytes = reading.more()
         except UndecodableError as error:
-            work.quarantined.append(self._whole(reading.entry, str(error), reading.progress))
+            whole = self._aside.whole(reading.entry, str(error), reading.progress)
+            work.quarantined.append(whole)
             return []
         work.size_bytes += size_bytes
         return items
 
+    def _take_items(
+        self, items: list[Decoded], place: int, correlator: Correlator, work: Work
+    ) -> dict[int, str]:
+        """Take in what can be; the rest by its place in the request, and why.
+
+        Args:
+            items: Neighbours in a request.
+            place: How many of its records are before them.
+            correlator: What takes them.
+            work: What of them is for this step alone.
+        """
+        unreadable: dict[int, str] = {}
+        place -= 1
+        for item in items:
+            place += item.records if isinstance(item, Measurement) else 1
+            if isinstance(item, Unreadable):
+                unreadable[place] = item.reason
+            elif place in self._left_out:
+                unreadable[place] = self._reason
+            else:
+                self._take_item(item, correlator, work)
+        return unreadable
+
     def _take_item(
-        self, item: Decoded, entry: InboxEntry, correlator: Correlator, work: "_Work"
+        self, item: Foreign | Measurement | Record, correlator: Correlator, work: Work
     ) -> None:
         match item:
             case Foreign(span=ForeignSpan() as span):
@@ -190,8 +252,6 @@ class Assembler:
                 work.forwarded.append(forwarded(span, self._settings))
             case Foreign():
                 work.outcomes[Outcome.OTHER_SCOPE] += 1
-            case Unreadable():
-                work.quarantined.append(self._single(entry, item))
             case Measurement():
                 work.redacted += item.redacted
                 correlator.measure(item)
@@ -201,13 +261,19 @@ class Assembler:
             case _:
                 assert_never(item)
 
-    def _save(self, correlator: Correlator, work: "_Work", now_ms: int) -> None:
+    def _save(
+        self,
+        correlator: Correlator,
+        work: Work,
+        now_ms: int,
+        commit: Callable[[Step], None],
+    ) -> None:
         changes = correlator.take_changes()
         finished = self._all_finished(work)
         read_on = (work.watermark, work.progress) != (self._watermark, self._progress)
         if not (read_on or changes.any):
             return
-        self._ledger.commit(
+        commit(
             Step(
                 watermark=work.watermark,
                 progress=work.progress,
@@ -218,8 +284,8 @@ class Assembler:
                 outcomes=Counter(changes.outcomes) + work.outcomes,
                 at_ms=now_ms,
                 forwarded=work.forwarded,
-                tallies=_tallies(work),
-                summaries=[_summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
+                tallies=tallies(work),
+                summaries=[summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
                 scores=self._scores(changes),
                 looks_done=changes.looks.done,
                 looks_planned=changes.looks.planned,
@@ -227,7 +293,7 @@ class Assembler:
             )
         )
         self._watermark, self._progress = work.watermark, work.progress
-        _tell(work)
+        tell(work)
 
     def _scores(self, changes: Changes) -> list[tuple[Score, bool]]:
         """Scores as they should be, and whether they are told at once."""
@@ -242,14 +308,15 @@ class Assembler:
         joined = turn.otel_trace_id if self._settings.join_traces else None
         return joined or ids.trace_id(turn.key)
 
-    def _all_finished(self, work: "_Work") -> list[Finished]:
+    def _all_finished(self, work: Work) -> list[Finished]:
         """Observations of all that settled; what cannot be told of goes into quarantine alone."""
         finished = []
         for settled in work.settled:
             try:
                 finished.append(self._finished(settled))
-            except (ValueError, TypeError, OverflowError) as error:
-                work.quarantined.append(self._unmappable(settled, work.watermark, _reason(error)))
+            except Exception as error:  # noqa: BLE001 - a bug of ours costs this part only
+                reason = reason_of(error)
+                work.quarantined.append(self._aside.part(settled, work.watermark, reason))
         return finished
 
     def _finished(self, settled: Settled) -> Finished:
@@ -261,34 +328,6 @@ class Assembler:
             folded=settled.folded,
         )
 
-    def _unmappable(self, settled: Settled, position: int, reason: str) -> Quarantined:
-        return Quarantined(
-            position=position,
-            record_index=None,
-            records=settled.observed + settled.folded,
-            reason=reason,
-            body=msgspec.msgpack.encode(settled.part) if self._keeps_bodies else b"",
-        )
-
-    def _whole(self, entry: InboxEntry, reason: str, progress: Progress) -> Quarantined:
-        """A request, of which what was assembled before counts no more."""
-        return Quarantined(
-            position=entry.position,
-            record_index=None,
-            records=entry.request.records - progress.records,
-            reason=reason,
-            body=msgspec.msgpack.encode(entry.request) if self._keeps_bodies else b"",
-        )
-
-    def _single(self, entry: InboxEntry, unreadable: Unreadable) -> Quarantined:
-        return Quarantined(
-            position=entry.position,
-            record_index=unreadable.index,
-            records=1,
-            reason=unreadable.reason,
-            body=unreadable.record if self._keeps_bodies else b"",
-        )
-
     def _quarantine(self, entry: InboxEntry, reason: str, now_ms: int) -> None:
         progress = self._ledger.progress()
         self.forget()
@@ -298,7 +337,7 @@ class Assembler:
                 turns=(),
                 conversations=(),
                 finished=(),
-                quarantined=(self._whole(entry, reason, progress),),
+                quarantined=(self._aside.whole(entry, reason, progress),),
                 outcomes={},
                 at_ms=now_ms,
             )
@@ -313,20 +352,6 @@ class Assembler:
         return self._correlator
 
 
-class _Work:
-    """What one step has gathered so far."""
-
-    def __init__(self, watermark: int, progress: Progress) -> None:
-        self.watermark = watermark
-        self.progress = progress
-        self.size_bytes = 0
-        self.settled: list[Settled] = []
-        self.quarantined: list[Quarantined] = []
-        self.forwarded: list[Forwarded] = []
-        self.redacted = 0
-        self.outcomes: Counter[Outcome] = Counter()
-
-
 def trace_settings(config: "Config") -> TraceSettings:
     """The part of the configuration that mapping depends on."""
     return TraceSettings(
@@ -335,40 +360,3 @@ def trace_settings(config: "Config") -> TraceSettings:
         environment=config.environment or None,
         join_traces=config.join_traces,
     )
-
-
-def _tallies(work: _Work) -> Counter[str]:
-    """Secrets masked, and what session summaries say of the client's own accounts."""
-    tallies: Counter[str] = Counter({REDACTED: work.redacted})
-    for part in (each.part for each in work.settled if isinstance(each.part, Summary)):
-        tallies[COST_GAPS] += part.gap is not None
-        tallies[UNPRICED] += part.numbers.totals.unpriced
-    return tallies
-
-
-def _summary_trace(settled: Settled) -> SummaryTrace:
-    start_ms = settled.part.start_ms if isinstance(settled.part, Summary) else 0
-    return SummaryTrace(
-        key=settled.turn.key,
-        trace_id=ids.trace_id(settled.turn.key),
-        session_id=settled.turn.session_id,
-        started_ms=start_ms,
-    )
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without the error's own words: they may quote content, and are logged."""
-    return f"it cannot be assembled ({type(error).__name__})"
-
-
-def _tell(work: _Work) -> None:
-    for settled in work.settled:
-        if isinstance(settled.part, Root):
-            log.debug(
-                "turn.closed",
-                trace=ids.trace_id(settled.turn.key),
-                reason=settled.part.closed_by.value,
-                requests=settled.part.totals.requests,
-            )
-    for item in work.quarantined:
-        log.warning("assemble.record_quarantined", position=item.position, reason=item.reason)

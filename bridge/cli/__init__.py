@@ -2,8 +2,9 @@
 
 ``arguments`` what can be written on the command line
 ``commands``  one function for each command, but for
-``daemon``    the daemon's own, and
-``tokens``    the command ``token``
+``daemon``    the daemon's own,
+``tokens``    the command ``token``, and
+``quarantine`` the actions of the command of that name
 ``printing``  a terminal, a pipe or JSON
 
 0 is done, 1 is a command that failed, 2 is wrong usage or configuration. What the commands do

@@ -29,6 +29,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = _Commands(parser)
     commands.add("run", "receive, assemble and deliver, until stopped", OPTIONS)
     _add_reading(commands)
+    _add_quarantine(commands.add("quarantine", "what could not be taken in, and trying it again"))
     _add_send(commands.add("send", "post recorded export requests to an endpoint"))
     _add_token(commands.add("token", "make, list and revoke the tokens that senders need"))
     check = commands.add("check-config", "print every setting and where it was set", OPTIONS)
@@ -40,8 +41,17 @@ def make_parser() -> argparse.ArgumentParser:
 class _Commands:
     """Adds commands to a parser."""
 
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._parsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    def __init__(
+        self,
+        parser: argparse.ArgumentParser,
+        *,
+        title: str = "commands",
+        dest: str = "command",
+        required: bool = False,
+    ) -> None:
+        self._parsers = parser.add_subparsers(
+            title=title, metavar=dest.upper(), dest=dest, required=required
+        )
 
     def add(self, name: str, about: str, options: Iterable[str] = ()) -> argparse.ArgumentParser:
         parser = self._parsers.add_parser(name, help=about, description=about)
@@ -64,6 +74,22 @@ def _add_reading(commands: _Commands) -> None:
         _add_json(parser)
     for parser in (demo, show):
         parser.add_argument("--all", action="store_true", help="debug observations too")
+
+
+def _add_quarantine(parser: argparse.ArgumentParser) -> None:
+    actions = _Commands(parser, title="actions", dest="action", required=True)
+    listed = actions.add("list", "list what was set aside, without contents", ["data_dir"])
+    show = actions.add("show", "show one of it", ["data_dir"])
+    show.add_argument("id", metavar="ID", help="as `list` shows it")
+    show.add_argument("--show-content", action="store_true", help="what is in it too")
+    for each in (listed, show):
+        _add_json(each)
+    retry = actions.add("retry", "put it back into the inbox", ["data_dir"])
+    drop = actions.add("drop", "delete it for good", ["data_dir"])
+    drop.add_argument("--yes", action="store_true", help="without asking")
+    for each in (retry, drop):
+        each.add_argument("ids", metavar="ID", nargs="*", help="as `list` shows them")
+        each.add_argument("--all", action="store_true", help="everything there is")
 
 
 def _add_send(parser: argparse.ArgumentParser) -> None:

@@ -110,11 +110,19 @@ def check_config(args: argparse.Namespace) -> int:
     return OK
 
 
+def quarantine(args: argparse.Namespace) -> int:
+    """What was set aside: list, show, retry, drop."""
+    from bridge.cli import quarantine as actions  # noqa: PLC0415  protobuf, which others do without
+
+    return actions.run(args, _load(args).config)
+
+
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "run": run,
     "demo": demo,
     "sessions": list_sessions,
     "show": show,
+    "quarantine": quarantine,
     "send": send,
     "token": token,
     "check-config": check_config,

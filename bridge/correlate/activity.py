@@ -112,7 +112,8 @@ def measure(activity: Activity, measurement: Measurement) -> bool:
         return False
     if total.total_pico == before_pico and point.series in activity.numbers.series:
         return True  # a counter told again: a client that is merely open is not active
-    _touch(activity, point.session_id, measurement.origin, point.time_ms, measurement.arrived_ms)
+    origin, seen_ms = measurement.origin, measurement.measured_ms
+    _touch(activity, point.session_id, origin, seen_ms, measurement.arrived_ms)
     activity.numbers.series[point.series] = total.total_pico
     activity.shown |= point.measure != Measure.SESSIONS.value and total.total_pico != 0
     return True

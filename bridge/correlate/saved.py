@@ -8,6 +8,7 @@ from bridge.correlate.looks import MOST_NEAR, ArchivedLooks, LookChanges
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn
 from bridge.model.outcomes import Outcome
+from bridge.model.packing import pack, unpacker
 from bridge.model.parts import PromptCost
 from bridge.model.sessions import SessionTotals
 
@@ -78,9 +79,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     looks: int = MOST_NEAR
 
 
-_encode = msgspec.msgpack.Encoder().encode
-decode_turn = msgspec.msgpack.Decoder(LiveTurn).decode
-decode_conversation = msgspec.msgpack.Decoder(Conversation).decode
+decode_turn = unpacker(LiveTurn)
+decode_conversation = unpacker(Conversation)
 
 
 def saved_turn(turn: LiveTurn) -> SavedTurn:
@@ -91,7 +91,7 @@ def saved_turn(turn: LiveTurn) -> SavedTurn:
         live=not turn.is_finished(),
         held=turn.held,
         started_ms=turn.order[0],
-        state=_encode(turn),
+        state=pack(turn),
         otel_trace_id=turn.facts.otel_trace_id if turn.facts else turn.otel_trace_id,
     )
 
@@ -102,5 +102,5 @@ def saved_conversation(conversation: Conversation) -> SavedConversation:
         key=conversation.key,
         live=not conversation.resting,
         held=len(conversation.waiting),
-        state=_encode(conversation),
+        state=pack(conversation),
     )

@@ -5,7 +5,9 @@ doubles; a value that cannot be read is treated as absent, never as an error.
 """
 
 import functools
+import hashlib
 import math
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -30,6 +32,16 @@ _EXACT_DIGITS = 16
 """Numbers of fewer digits are below ``MAX_COUNT``."""
 
 _TWELVE_DECIMALS = Decimal(1).scaleb(-12)
+_PLAIN_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+"""``Decimal`` and ``int`` take digits of any script and underscores between them; no client means
+those."""
+
+MAX_NUMBER_CHARS = 10_000
+MAX_ID_CHARS = 200
+"""Langfuse's lists and filters read the first 200 characters of an id, and its SDKs send no
+longer one."""
+
+_DIGEST_CHARS = 16
 
 
 def text(value: Value) -> str | None:
@@ -38,7 +50,7 @@ def text(value: Value) -> str | None:
         return value or None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else None
+    return _written(value) if isinstance(value, int | float) else None
 
 
 def boolean(value: Value) -> bool | None:
@@ -52,12 +64,13 @@ def count(value: Value) -> int | None:
     """A whole number from 0 to 2^53 - 1, from an int, a double or a string."""
     if type(value) is int:  # by far the most are ints, or strings of digits
         return None if value < 0 else min(value, MAX_COUNT)
-    if isinstance(value, str) and len(value) < _EXACT_DIGITS and value.isdecimal():
+    if isinstance(value, str) and len(value) < _EXACT_DIGITS and _is_digits(value):
         return int(value)
-    number = _decimal(value)
+    number = decimal(value)
     if number is None or number < 0:
         return None
-    return min(int(number), MAX_COUNT)
+    # Compared before it is written out: 1e999999999 has a billion digits.
+    return MAX_COUNT if number > MAX_COUNT else int(number)
 
 
 def picousd(usd: Value) -> int | None:
@@ -65,16 +78,20 @@ def picousd(usd: Value) -> int | None:
     exact = _written_picousd(usd) if isinstance(usd, str) else None
     if exact is not None:
         return exact
-    number = _decimal(usd)
+    number = decimal(usd)
     if number is None or not 0 <= number < NO_COST_USD:
         return None
     return int(min(number, MAX_USD).quantize(_TWELVE_DECIMALS).scaleb(12))
 
 
+def _is_digits(text: str) -> bool:
+    return text.isdecimal() and text.isascii()
+
+
 def _written_picousd(usd: str) -> int | None:
     """``0.003086`` without the detour over a Decimal; None for what is written otherwise."""
     whole, _, fraction = usd.partition(".")
-    if whole.isdecimal() and fraction.isdecimal() and len(whole) < 6 and len(fraction) <= 12:  # noqa: PLR2004 - below ``MAX_USD``; picodollars
+    if _is_digits(whole) and _is_digits(fraction) and len(whole) < 6 and len(fraction) <= 12:  # noqa: PLR2004 - below ``MAX_USD``; picodollars
         return int(whole) * PICO_PER_USD + int(fraction.ljust(12, "0"))
     return None
 
@@ -90,13 +107,21 @@ def shown(value: Value) -> MetadataValue | None:
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int):
-        return value if abs(value) <= MAX_COUNT else str(value)
+        return value if abs(value) <= MAX_COUNT else _written(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, list):
         items = (shown(item) for item in value)
         return [item for item in items if isinstance(item, str | int | float | bool)]
     return None
+
+
+def _written(number: float) -> str:
+    """A number as text; one that Python would not write out is told as too large."""
+    try:
+        return str(number)
+    except ValueError:
+        return "-Infinity" if number < 0 else "Infinity"
 
 
 def json_object(value: object) -> dict[str, Any]:
@@ -139,11 +164,32 @@ def union(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
     return one | other
 
 
-def _decimal(value: Value) -> Decimal | None:
+def identifier(value: Value) -> str | None:
+    """A text that something is known by, short enough for Langfuse and in one line.
+
+    What is longer ends in a digest, so that two ids that begin alike stay two.
+    """
+    told = text(value)
+    if told is None or (len(told) <= MAX_ID_CHARS and told.isprintable()):
+        return told
+    digest = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=_DIGEST_CHARS // 2)
+    start = "".join(c if c.isprintable() else "_" for c in told[: MAX_ID_CHARS - _DIGEST_CHARS - 1])
+    return f"{start}~{digest.hexdigest()}"
+
+
+def number_text(value: str) -> str | None:
+    """The text of a number as every client writes it; None for anything else."""
+    is_number = len(value) <= MAX_NUMBER_CHARS and _PLAIN_NUMBER.fullmatch(value)
+    return value.strip() if is_number else None
+
+
+def decimal(value: Value) -> Decimal | None:
+    """A finite number, from an int, a double or a string."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
+    told = number_text(value) if isinstance(value, str) else repr(value)
     try:
-        number = Decimal(value.strip()) if isinstance(value, str) else Decimal(repr(value))
-    except InvalidOperation:
+        number = Decimal(told) if told else None
+    except InvalidOperation:  # an exponent of twenty digits
         return None
-    return number if number.is_finite() else None
+    return number if number is not None and number.is_finite() else None

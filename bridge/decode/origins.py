@@ -4,10 +4,11 @@ Leaves to ``claude_code`` what the names mean.
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from bridge.decode import claude_code
-from bridge.decode.attributes import Attributes, Value, text
+from bridge.decode.attributes import Attributes, Value, identifier
 from bridge.decode.identity import INSTALLATION
 from bridge.decode.otlp import RawLog
 from bridge.decode.otlp_metrics import RawPoint
@@ -18,6 +19,8 @@ from bridge.model.events import Origin
 Raw = RawLog | RawPoint | RawSpan
 
 KEPT: Final = 1_024
+MAX_RESOURCE_ATTRIBUTES: Final = 200
+"""Every span of a trace repeats them."""
 
 IDENTITY: Final = frozenset(
     {
@@ -73,13 +76,13 @@ class Origins:
     def _origin(self, raw: Raw, fixed: Mapping[str, str]) -> Origin:
         attributes = _identifying(raw.resource)
         for name in {*self._identity, *attributes}:
-            if value := text(raw.attributes.get(name)):
+            if value := identifier(raw.attributes.get(name)):
                 attributes[name] = value
-        version = text(raw.resource.get("service.version")) or raw.scope_version
+        version = identifier(raw.resource.get("service.version")) or identifier(raw.scope_version)
         omitted = attributes.pop(INSTALLATION, "") if self._omits else ""
         return Origin(
             product=claude_code.PRODUCT,
-            service_name=text(raw.resource.get("service.name")) or claude_code.PRODUCT,
+            service_name=identifier(raw.resource.get("service.name")) or claude_code.PRODUCT,
             service_version=version or None,
             attributes=attributes | dict(fixed),
             installation=omitted,
@@ -89,8 +92,13 @@ class Origins:
 def _identifying(resource: Mapping[str, Value]) -> dict[str, str]:
     """What the resource says of the user: all but what describes the machine and the program."""
     found = {
-        key: text(value)
-        for key, value in resource.items()
-        if not key.startswith(_NOT_IDENTITY) and key not in _NEVER_FROM_RESOURCE
+        key: identifier(value)
+        for key, value in islice(resource.items(), MAX_RESOURCE_ATTRIBUTES)
+        if _is_identifying(key)
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _is_identifying(key: str) -> bool:
+    told = key not in _NEVER_FROM_RESOURCE and not key.startswith(_NOT_IDENTITY)
+    return told and identifier(key) == key

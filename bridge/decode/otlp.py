@@ -14,11 +14,15 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from bridge.decode.attributes import Value
 from bridge.decode.envelope import inflated, json_scopes
 from bridge.decode.values import (
+    SPAN_ID_BYTES,
+    TRACE_ID_BYTES,
+    hex_id,
     json_attributes,
     json_dict,
-    json_integer,
+    json_id,
     json_list,
     json_string,
+    json_unix_ns,
     proto_pair,
 )
 from bridge.errors import UndecodableError
@@ -35,9 +39,9 @@ class RawLog(msgspec.Struct, frozen=True, kw_only=True):
     """One log record as it stands in the request, with its resource and scope.
 
     Attributes:
-        time_unix_ns: ``timeUnixNano``, else ``observedTimeUnixNano``, else 0.
+        time_unix_ns: ``timeUnixNano``, else ``observedTimeUnixNano``, else 0; below 2^64.
         body: The body when it is a string; Claude Code puts the event's full name there.
-        trace_id: Lower-case hex, None when unset.
+        trace_id: Lower-case hex of its proper length, None when unset; likewise the span id.
     """
 
     resource: dict[str, Value]
@@ -114,20 +118,19 @@ def _proto_record(
         event_name=record.event_name,
         body=_body(body) if body else None,
         attributes=_attributes.read(record.attributes),
-        trace_id=record.trace_id.hex() or None,
-        span_id=record.span_id.hex() or None,
+        trace_id=hex_id(record.trace_id.hex(), TRACE_ID_BYTES),
+        span_id=hex_id(record.span_id.hex(), SPAN_ID_BYTES),
     )
 
 
 def _json_record(record: dict[str, Any]) -> dict[str, Any]:
     body = json_dict(record, "body").get("stringValue")
     return {
-        "time_unix_ns": json_integer(record.get("timeUnixNano"))
-        or json_integer(record.get("observedTimeUnixNano"))
-        or 0,
+        "time_unix_ns": json_unix_ns(record.get("timeUnixNano"))
+        or json_unix_ns(record.get("observedTimeUnixNano")),
         "event_name": json_string(record, "eventName"),
         "body": body if isinstance(body, str) and body else None,
         "attributes": json_attributes(record),
-        "trace_id": json_string(record, "traceId").lower() or None,
-        "span_id": json_string(record, "spanId").lower() or None,
+        "trace_id": json_id(record, "traceId", TRACE_ID_BYTES),
+        "span_id": json_id(record, "spanId", SPAN_ID_BYTES),
     }

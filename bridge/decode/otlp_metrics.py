@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, NumberDataPoint
 
-from bridge.decode.attributes import Value
+from bridge.decode.attributes import Value, decimal
 from bridge.decode.envelope import json_scopes, proto_scopes
 from bridge.decode.values import (
     json_attributes,
@@ -21,6 +21,7 @@ from bridge.decode.values import (
     json_integer,
     json_list,
     json_string,
+    json_unix_ns,
     proto_attributes,
 )
 from bridge.model.measures import Temporality
@@ -110,25 +111,25 @@ def _proto_point(name: str, point: Any, temporality: Temporality) -> dict[str, A
 def _json_points(metric: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
     for kind in ("sum", "gauge", *_SUMMED_JSON):
         data = json_dict(metric, kind)
-        told = 2 if kind == "summary" else data.get("aggregationTemporality")
-        number = json_integer(told) or 0
+        number = 2 if kind == "summary" else json_integer(data.get("aggregationTemporality")) or 0
         temporality = _TEMPORALITIES.get(number, Temporality.GAUGE)
-        for point in json_list(data, "dataPoints"):
+        for told in json_list(data, "dataPoints"):
+            point = told if isinstance(told, dict) else {}
             common = _json_point(point, temporality)
             name = json_string(metric, "name")
             if kind in _SUMMED_JSON:
                 yield common | {"name": f"{name}.count", "value": _number(point.get("count"))}
-                told = {"value": _number(point.get("sum")), "is_second_half": True}
-                yield common | {"name": f"{name}.sum"} | told
+                total = {"value": _number(point.get("sum")), "is_second_half": True}
+                yield common | {"name": f"{name}.sum"} | total
             else:
                 yield common | {"name": name, "value": _json_number(point)}
 
 
-def _json_point(point: Any, temporality: Temporality) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _json_point(point: dict[str, Any], temporality: Temporality) -> dict[str, Any]:
     return {
         "temporality": temporality,
-        "start_unix_ns": json_integer(point.get("startTimeUnixNano")) or 0,
-        "time_unix_ns": json_integer(point.get("timeUnixNano")) or 0,
+        "start_unix_ns": json_unix_ns(point.get("startTimeUnixNano")),
+        "time_unix_ns": json_unix_ns(point.get("timeUnixNano")),
         "attributes": json_attributes(point),
     }
 
@@ -140,7 +141,5 @@ def _json_number(point: dict[str, Any]) -> float | None:
 
 def _number(value: object) -> float | None:
     """A number, also as the string that protobuf's JSON form writes for 64 bits."""
-    try:
-        return float(value) if isinstance(value, str | int | float) else None
-    except (ValueError, OverflowError):
-        return None
+    number = decimal(value)
+    return None if number is None else float(number)

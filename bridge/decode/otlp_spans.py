@@ -14,11 +14,16 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from bridge.decode.attributes import Value
 from bridge.decode.envelope import json_scopes, proto_scopes
 from bridge.decode.values import (
+    SPAN_ID_BYTES,
+    TRACE_ID_BYTES,
+    hex_id,
     json_attributes,
     json_dict,
+    json_id,
     json_integer,
     json_list,
     json_string,
+    json_unix_ns,
     proto_attributes,
 )
 from bridge.model.requests import Encoding, ExportRequest
@@ -40,8 +45,8 @@ class RawSpan(msgspec.Struct, frozen=True, kw_only=True):
     """One span as it stands in the request, with its resource and scope.
 
     Attributes:
-        trace_id: Lower-case hex, None when unset; likewise the other ids.
-        start_unix_ns: 0 when unset; likewise the end.
+        trace_id: Lower-case hex of its proper length, None when unset; likewise the other ids.
+        start_unix_ns: 0 when unset; likewise the end; below 2^64.
         status_code: 0 unset, 1 ok, ``STATUS_ERROR``.
         status_message: "" when there is none.
         flags: 0 when unset; see ``PARENT_IS_REMOTE``.
@@ -81,9 +86,9 @@ def raw_spans(request: ExportRequest) -> Iterator[RawSpan]:
 
 def _proto_span(span: Span) -> dict[str, Any]:
     return {
-        "trace_id": span.trace_id.hex() or None,
-        "span_id": span.span_id.hex() or None,
-        "parent_span_id": span.parent_span_id.hex() or None,
+        "trace_id": hex_id(span.trace_id.hex(), TRACE_ID_BYTES),
+        "span_id": hex_id(span.span_id.hex(), SPAN_ID_BYTES),
+        "parent_span_id": hex_id(span.parent_span_id.hex(), SPAN_ID_BYTES),
         "name": span.name,
         "start_unix_ns": span.start_time_unix_nano,
         "end_unix_ns": span.end_time_unix_nano,
@@ -106,12 +111,12 @@ def _proto_event(event: Span.Event) -> RawSpanEvent:
 def _json_span(span: dict[str, Any]) -> dict[str, Any]:
     status = json_dict(span, "status")
     return {
-        "trace_id": json_string(span, "traceId").lower() or None,
-        "span_id": json_string(span, "spanId").lower() or None,
-        "parent_span_id": json_string(span, "parentSpanId").lower() or None,
+        "trace_id": json_id(span, "traceId", TRACE_ID_BYTES),
+        "span_id": json_id(span, "spanId", SPAN_ID_BYTES),
+        "parent_span_id": json_id(span, "parentSpanId", SPAN_ID_BYTES),
         "name": json_string(span, "name"),
-        "start_unix_ns": json_integer(span.get("startTimeUnixNano")) or 0,
-        "end_unix_ns": json_integer(span.get("endTimeUnixNano")) or 0,
+        "start_unix_ns": json_unix_ns(span.get("startTimeUnixNano")),
+        "end_unix_ns": json_unix_ns(span.get("endTimeUnixNano")),
         "status_code": json_integer(status.get("code")) or 0,
         "status_message": json_string(status, "message"),
         "flags": json_integer(span.get("flags")) or 0,
@@ -125,6 +130,6 @@ def _json_event(event: Any) -> RawSpanEvent:  # noqa: ANN401 - JSON
         event = {}
     return RawSpanEvent(
         name=json_string(event, "name"),
-        time_unix_ns=json_integer(event.get("timeUnixNano")) or 0,
+        time_unix_ns=json_unix_ns(event.get("timeUnixNano")),
         attributes=json_attributes(event),
     )

@@ -5,8 +5,9 @@ of its request.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, repeat
 
 import msgspec
@@ -16,20 +17,23 @@ from bridge.decode.attributes import union
 from bridge.decode.content import ContentPolicy
 from bridge.decode.envelope import inflated
 from bridge.decode.foreign import foreign_spans
+from bridge.decode.moments import moment_ms
 from bridge.decode.origins import IDENTITY, Origins
 from bridge.decode.otlp import RawLog, raw_logs
 from bridge.decode.otlp_metrics import RawPoint, raw_points
 from bridge.decode.otlp_spans import RawSpan, raw_spans
 from bridge.decode.privacy import Privacy
 from bridge.decode.redaction import Kinds, Redactor
+from bridge.errors import UndecodableError
 from bridge.model.events import AnyEvent, Record
 from bridge.model.foreign import ForeignSpan
 from bridge.model.measures import Measurement
+from bridge.model.observations import MetadataValue
 from bridge.model.requests import ExportRequest, Signal
 from bridge.otlp.pieces import pieces
 
-NS_PER_MS = 1_000_000
-YEAR_9999_MS = 253_370_764_800_000
+REDACTED = "redacted"
+"""Metadata: how many secrets were masked, and below it of which kinds."""
 
 
 class Foreign(msgspec.Struct, frozen=True):
@@ -44,11 +48,14 @@ class Foreign(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """A log record, span or metric point that could not be decoded, and why."""
+    """A log record, span or metric point that could not be decoded, and why.
+
+    Attributes:
+        index: Its place in the request, counted as ``ExportRequest.records`` counts.
+    """
 
     index: int
     reason: str
-    record: bytes
 
 
 Decoded = Record | Measurement | Foreign | Unreadable
@@ -140,45 +147,40 @@ class Decoder:
             else repeat(None)
         )
         for raw, foreign, index in zip(raws, whole, so_far.indexes, strict=False):
-            if not claude_code.recognises(raw.scope_name):
+            if isinstance(foreign, UndecodableError):
+                yield Unreadable(index=index, reason=str(foreign))
+            elif not claude_code.recognises(raw.scope_name):
                 yield Foreign(raw.scope_name, foreign)
-                continue
-            try:
-                yield self._span(raw, request)
-            except (ValueError, TypeError, OverflowError) as error:
-                yield Unreadable(
-                    index=index, reason=_reason(error), record=msgspec.json.encode(raw)
-                )
+            else:
+                yield _read(index, partial(self._span, raw, request))
 
     def _span(self, raw: RawSpan, request: ExportRequest) -> Record:
         raw, found = self._privacy.guarded(raw)
         event = claude_code.decode_span(
             raw, received_at_ms=request.received_at_ms, hidden=self._hidden(raw)
         )
-        return self._allowed(event, raw, request, found)
+        clamped = claude_code.clamped_in_span(raw, request.received_at_ms)
+        return self._allowed(event, raw, request, clamped | _masked(found))
 
     def _records(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         for raw, index in zip(raw_logs(request), so_far.indexes, strict=False):
             if not claude_code.recognises(raw.scope_name):
                 yield Foreign(raw.scope_name)
                 continue
-            try:
-                yield self._record(raw, request, so_far.twins)
-            except (ValueError, TypeError, OverflowError) as error:
-                yield Unreadable(
-                    index=index, reason=_reason(error), record=msgspec.json.encode(raw)
-                )
+            yield _read(index, partial(self._record, raw, request, so_far.twins))
 
     def _measurements(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
-        for raw, index in zip(raw_points(request), so_far.indexes, strict=False):
+        index = -1
+        for raw in raw_points(request):
+            if not raw.is_second_half:
+                index = next(so_far.indexes)
             if not claude_code.recognises(raw.scope_name):
                 if not raw.is_second_half:
                     yield Foreign(raw.scope_name)
             elif measurement := self._measurement(raw, request):
                 yield measurement
             elif not raw.is_second_half:
-                reason = "a metric point of it has no usable value"
-                yield Unreadable(index=index, reason=reason, record=repr(raw).encode())
+                yield Unreadable(index=index, reason="a metric point without a usable value")
 
     def _measurement(self, raw: RawPoint, request: ExportRequest) -> Measurement | None:
         raw, found = self._privacy.guarded(raw)
@@ -198,6 +200,7 @@ class Decoder:
             point=content.apply_to_point(point, self._policy, claude_code.SAFE_SERIES_STRINGS),
             origin=self._origins.of(raw, request.fixed),
             arrived_ms=request.received_at_ms,
+            measured_ms=moment_ms(raw.time_unix_ns, request.received_at_ms),
             records=0 if raw.is_second_half else 1,
             redacted=found.total(),
         )
@@ -213,24 +216,29 @@ class Decoder:
             raw,
             name,
             key=key,
-            time_ms=_moment_ms(raw.time_unix_ns, request.received_at_ms),
+            time_ms=moment_ms(raw.time_unix_ns, request.received_at_ms),
             hidden=self._hidden(raw),
         )
-        return self._allowed(event, raw, request, found)
+        clamped = claude_code.clamped_in_log(raw, request.received_at_ms)
+        return self._allowed(event, raw, request, clamped | _masked(found))
 
     def _allowed(
-        self, event: AnyEvent, raw: RawLog | RawSpan, request: ExportRequest, found: Kinds
+        self,
+        event: AnyEvent,
+        raw: RawLog | RawSpan,
+        request: ExportRequest,
+        told: dict[str, MetadataValue],
     ) -> Record:
+        """What the policy lets through of an event, and what the bridge itself says of it."""
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
-        if found:
-            told = {f"redacted.{kind}": count for kind, count in found.items()}
-            attributes = allowed.attributes | {"redacted": found.total()} | told
-            allowed = msgspec.structs.replace(allowed, attributes=attributes)
+        if told:
+            allowed = msgspec.structs.replace(allowed, attributes=allowed.attributes | told)
+        redacted = told.get(REDACTED, 0)
         return Record(
             event=allowed,
             origin=self._origins.of(raw, request.fixed),
             arrived_ms=request.received_at_ms,
-            redacted=found.total(),
+            redacted=redacted if isinstance(redacted, int) else 0,
         )
 
     def _hidden(self, raw: RawLog | RawPoint | RawSpan) -> frozenset[str]:
@@ -248,12 +256,22 @@ def _with_last(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         piece = following
 
 
+def _masked(found: Kinds) -> dict[str, MetadataValue]:
+    """Metadata that counts what was masked; empty where nothing was."""
+    if not found:
+        return {}
+    counts = {"": found.total()} | {f".{kind}": number for kind, number in found.items()}
+    return {f"{REDACTED}{kind}": number for kind, number in counts.items()}
+
+
+def _read(index: int, read: Callable[[], Record]) -> Record | Unreadable:
+    """What a record says; whatever goes wrong with one is no other's affair."""
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001 - a bug of ours costs this record only
+        return Unreadable(index=index, reason=_reason(error))
+
+
 def _reason(error: Exception) -> str:
     """Why a record could not be read, without quoting it: reasons are logged."""
     return f"a value of it cannot be read ({type(error).__name__})"
-
-
-def _moment_ms(unix_ns: int, received_at_ms: int) -> int:
-    """When it happened; when it reached us, if its time is missing or no time at all."""
-    unix_ms = unix_ns // NS_PER_MS
-    return unix_ms if 0 < unix_ms < YEAR_9999_MS else received_at_ms

@@ -4,7 +4,9 @@ OTLP/JSON is read with orjson and not with protobuf's JSON parser: that one take
 base64 and refuses unknown fields. What has the wrong shape reads as absent.
 """
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -16,6 +18,13 @@ from bridge.decode.attributes import Value
 from bridge.errors import UndecodableError
 
 M = TypeVar("M", bound=Message)
+
+TRACE_ID_BYTES = 16
+SPAN_ID_BYTES = 8
+UINT64 = 2**64
+MAX_INT_CHARS = 100
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_HEX = re.compile(r"[0-9a-f]+")
 
 MAX_DEPTH = 32
 """Nesting of AnyValue beyond this is replaced by None; the client sends flat attributes."""
@@ -74,9 +83,9 @@ def document(body: bytes) -> Any:  # noqa: ANN401 - JSON
     try:
         # JavaScript writes half a surrogate pair where it cut a string; only json reads that.
         lenient = json.dumps(json.loads(body), ensure_ascii=False)
-    except ValueError as error:
-        raise UndecodableError(f"the body is not JSON: {error}") from error
-    return orjson.loads(lenient.encode("utf-8", "replace"))
+        return orjson.loads(lenient.encode("utf-8", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise UndecodableError("the body is not JSON") from error
 
 
 def json_attributes(holder: dict[str, Any]) -> dict[str, Value]:
@@ -110,11 +119,22 @@ def _json_value(value: Any, depth: int) -> Value:  # noqa: ANN401 - JSON
 
 def _json_scalar(kind: str, plain: object) -> Value:
     """A scalar as protobuf would give it: JavaScript writes the double 5.0 as ``5``."""
-    if kind == "intValue":
-        return json_integer(plain)
+    if kind == "intValue":  # beyond 64 bits it is read as a double
+        return plain if isinstance(plain, float) else json_integer(plain)
     if kind == "doubleValue":
-        return float(plain) if isinstance(plain, int | float) else None
+        return _double(plain)
     return plain if isinstance(plain, str | bool) else None
+
+
+def _double(plain: object) -> float | None:
+    """A double; protobuf's JSON form writes those that JSON has no number for as text."""
+    if plain in ("NaN", "Infinity", "-Infinity"):
+        return float(str(plain))
+    try:
+        is_number = isinstance(plain, int | float) and not isinstance(plain, bool)
+        return float(plain) if is_number else None  # type: ignore[arg-type]  # it is a number here
+    except OverflowError:
+        return None
 
 
 def json_list(holder: Any, *names: str) -> list[Any]:  # noqa: ANN401 - JSON
@@ -140,7 +160,30 @@ def json_string(holder: dict[str, Any], name: str) -> str:
 
 def json_integer(value: Any) -> int | None:  # noqa: ANN401 - JSON
     """An int written as number or string; the client writes intValue as a number."""
-    try:
-        return int(value) if isinstance(value, int | str) else None
-    except ValueError:
+    if isinstance(value, str):
+        return int(value) if len(value) <= MAX_INT_CHARS and _INTEGER.fullmatch(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def json_unix_ns(value: Any) -> int:  # noqa: ANN401 - JSON
+    """A time in nanoseconds; 0 when there is none that protobuf could carry."""
+    told = json_integer(value) or 0
+    return told if 0 < told < UINT64 else 0
+
+
+def json_id(holder: dict[str, Any], name: str, size_bytes: int) -> str | None:
+    """The hex id of that name, as ``hex_id`` gives it."""
+    return hex_id(json_string(holder, name).lower(), size_bytes)
+
+
+def hex_id(told: str, size_bytes: int) -> str | None:
+    """An id as lower-case hex of its proper length; None when it is unset, which all zeros are.
+
+    One of another length, or of other characters, becomes a digest of itself: the same wherever it
+    is named, so that what it joins stays joined.
+    """
+    if not told.strip("0"):
         return None
+    if len(told) == 2 * size_bytes and _HEX.fullmatch(told):
+        return told
+    return hashlib.blake2b(told.encode(), digest_size=size_bytes).hexdigest()

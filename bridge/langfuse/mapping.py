@@ -29,6 +29,7 @@ from bridge.langfuse.fields import (
     tool_metadata,
     tool_times,
 )
+from bridge.langfuse.limits import within_limits
 from bridge.langfuse.summary import counter_fields, summary_fields
 from bridge.langfuse.trace import TraceSettings, trace_facts, trace_id_of
 from bridge.model.events import ModelFailure
@@ -63,7 +64,8 @@ class Mapper:
 
     def observation(self, settled: Settled) -> Observation:
         """The one observation that a settled part becomes."""
-        return self._place(settled.turn).observation(settled.part, settled.turn)
+        made = self._place(settled.turn).observation(settled.part, settled.turn)
+        return within_limits(made)
 
     def _place(self, turn: TurnFacts) -> "_Place":
         """Derived once for as long as a turn's facts are the same; parts of one come together."""

@@ -4,16 +4,21 @@ Langfuse v4 reads rows, not traces, and does not unite what differs between rows
 once for a turn and is identical on all its spans.
 """
 
+import re
 from collections.abc import Mapping
 
 import msgspec
 
 from bridge.langfuse import ids
+from bridge.langfuse.limits import clamped_metadata, clamped_name
 from bridge.model.observations import MetadataValue, TraceFacts
 from bridge.model.parts import TurnFacts
 
 MAX_PROPAGATED_CHARS = 200
 """Langfuse's lists and filters read the first 200 characters of a trace-level value."""
+
+MAX_ENVIRONMENT_CHARS = 40
+_NO_ENVIRONMENT = re.compile(r"[^a-z0-9_-]")
 
 FALLBACK_USERS = ("member", "user.email", "user.account_uuid", "user.account_id", "user.id")
 """Who a trace's user is: the first of these that is told."""
@@ -68,7 +73,8 @@ def trace_name(turn: TurnFacts) -> str:
         return f"{turn.origin.product} session"
     if turn.synthetic:
         return f"{turn.origin.product} background"
-    return f"{turn.origin.product} /{turn.command}" if turn.command else turn.origin.product
+    product = turn.origin.product
+    return clamped_name(f"{product} /{turn.command}") if turn.command else product
 
 
 def user_of(attributes: Mapping[str, str]) -> str | None:
@@ -82,7 +88,12 @@ def _tag(key: str, value: str) -> str:
 
 def environment_of(attributes: Mapping[str, str], settings: TraceSettings) -> str | None:
     """The configured environment, else the one the client's resource names."""
-    return settings.environment or _told_environment(attributes)
+    return settings.environment or _environment(_told_environment(attributes) or "")
+
+
+def _environment(told: str) -> str | None:
+    """As Langfuse takes it; any other would be shown as ``default``. Metadata has it as told."""
+    return _NO_ENVIRONMENT.sub("-", told.lower())[:MAX_ENVIRONMENT_CHARS] or None
 
 
 def _told_environment(attributes: Mapping[str, str]) -> str | None:
@@ -100,7 +111,7 @@ def _trace_metadata(
     }
     own = {"prompt_id": turn.prompt_id, "otel_trace_id": turn.otel_trace_id}
     values = dict(tagged) | rest | own
-    return {key: _cut(value) for key, value in values.items() if value}
+    return clamped_metadata({key: _cut(value) for key, value in values.items() if value})
 
 
 def _cut(value: str) -> str:

@@ -68,6 +68,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One decoded data point, who it is from, when it reached us (our clock).
 
     Attributes:
+        measured_ms: The point's time, as far as that can be true; ``point.time_ms`` is as told,
+            since it is part of what tells a repetition.
         records: Data points of the request that end with it: 0 for the second half of a
             distribution, which is one point and two series.
         redacted: How many secrets were masked in it.
@@ -76,5 +78,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     point: MetricPoint
     origin: Origin
     arrived_ms: int
+    measured_ms: int
     records: int = 1
     redacted: int = 0

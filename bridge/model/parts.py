@@ -57,7 +57,7 @@ class TurnFacts(msgspec.Struct, frozen=True, kw_only=True):
     is_summary: bool = False
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True):
+class Generation(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """A model request with what belongs to it.
 
     Attributes:
@@ -74,7 +74,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     span: ModelSpan | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """A tool call: decided, run, or both. Neither half alone is an error.
 
     Attributes:
@@ -91,7 +91,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     run: ToolRun | None = None
 
 
-class OtherWork(msgspec.Struct, frozen=True, kw_only=True):
+class OtherWork(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """A span of the coding agent that is neither request nor tool: a hook."""
 
     key: str
@@ -99,7 +99,7 @@ class OtherWork(msgspec.Struct, frozen=True, kw_only=True):
     span: OtherSpan
 
 
-class SubAgent(msgspec.Struct, frozen=True, kw_only=True):
+class SubAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """A sub-agent and its own sums.
 
     Attributes:
@@ -120,7 +120,7 @@ class SubAgent(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class Moment(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """Something that happened at one moment.
 
     Attributes:
@@ -136,7 +136,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     moved: bool
 
 
-class Root(msgspec.Struct, frozen=True, kw_only=True):
+class Root(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """The turn itself, once it is closed.
 
     Attributes:

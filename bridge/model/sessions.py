@@ -91,7 +91,7 @@ class CostGap(msgspec.Struct, frozen=True, kw_only=True):
     reason: GapReason
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """One stretch of activity of a session, once it has ended: a part of its own trace.
 
     Attributes:
@@ -107,7 +107,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     gap: CostGap | None
 
 
-class Counter(msgspec.Struct, frozen=True, kw_only=True):
+class Counter(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     """One counter of a summary, not zero: an observation of its own, so that charts can sum it.
 
     Attributes:

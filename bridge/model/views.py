@@ -1,5 +1,7 @@
 """What a person reads at the terminal: rows made by ``store``, drawn by ``terminal``."""
 
+from enum import StrEnum
+
 import msgspec
 
 from bridge.model.observations import Observation
@@ -55,3 +57,36 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     live: bool
     observations: tuple[Observation, ...]
     is_summary: bool = False
+
+
+class Ending(StrEnum):
+    """How what was set aside has ended; the value is its counter's name in the ledger."""
+
+    QUARANTINED = "quarantined"
+    """Records that could not be taken in."""
+    DEAD_LETTERED = "dead_lettered"
+    """A finished span that Langfuse refused for good."""
+
+
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of ``langfuse-bridge quarantine list``.
+
+    Attributes:
+        id: A number; with ``s`` in front for a span that Langfuse refused.
+        at_ms: When it was set aside.
+        signal: None for a span, and for a part of a trace that could not be told of.
+        records: Accepted records that ended here; 0 for a span, whose records have ended in it.
+        size_bytes: 0 where the content policy keeps no bytes.
+        position: Of the request in the inbox, or of the span in the order of delivery.
+        record_index: Which record of its request, from 0; None for all of it.
+    """
+
+    id: str
+    ending: Ending
+    at_ms: int
+    signal: str | None
+    records: int
+    reason: str
+    size_bytes: int
+    position: int
+    record_index: int | None

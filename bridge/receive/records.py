@@ -25,6 +25,7 @@ from bridge.otlp.wire import check_utf8
 SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 Request = TypeVar("Request")
+Item = TypeVar("Item")
 
 
 def count(signal: Signal, encoding: Encoding, body: bytes) -> int:
@@ -79,16 +80,22 @@ class _Json(msgspec.Struct, rename="camel", gc=False):
     """Any object: unknown fields are looked over. JSON null stands for "left out"."""
 
 
+# Some exporters write the longer names with underscores; those count where the others are not.
+
+
 class _ScopeLogs(_Json):
     log_records: list[_Json] | None = None
+    underscored: list[_Json] | None = msgspec.field(default=None, name="log_records")
 
 
 class _ResourceLogs(_Json):
     scope_logs: list[_ScopeLogs] | None = None
+    underscored: list[_ScopeLogs] | None = msgspec.field(default=None, name="scope_logs")
 
 
 class _LogsRequest(_Json):
     resource_logs: list[_ResourceLogs] | None = None
+    underscored: list[_ResourceLogs] | None = msgspec.field(default=None, name="resource_logs")
 
 
 class _Data(_Json):
@@ -109,10 +116,14 @@ class _ScopeMetrics(_Json):
 
 class _ResourceMetrics(_Json):
     scope_metrics: list[_ScopeMetrics] | None = None
+    underscored: list[_ScopeMetrics] | None = msgspec.field(default=None, name="scope_metrics")
 
 
 class _MetricsRequest(_Json):
     resource_metrics: list[_ResourceMetrics] | None = None
+    underscored: list[_ResourceMetrics] | None = msgspec.field(
+        default=None, name="resource_metrics"
+    )
 
 
 class _ScopeSpans(_Json):
@@ -121,10 +132,12 @@ class _ScopeSpans(_Json):
 
 class _ResourceSpans(_Json):
     scope_spans: list[_ScopeSpans] | None = None
+    underscored: list[_ScopeSpans] | None = msgspec.field(default=None, name="scope_spans")
 
 
 class _TracesRequest(_Json):
     resource_spans: list[_ResourceSpans] | None = None
+    underscored: list[_ResourceSpans] | None = msgspec.field(default=None, name="resource_spans")
 
 
 _LOGS_DECODER = msgspec.json.Decoder(_LogsRequest)
@@ -135,9 +148,9 @@ _TRACES_DECODER = msgspec.json.Decoder(_TracesRequest)
 def _count_logs_json(body: bytes) -> int:
     request = _decode_json(_LOGS_DECODER, body)
     return sum(
-        len(scope.log_records or ())
-        for resource in request.resource_logs or ()
-        for scope in resource.scope_logs or ()
+        len(_listed(scope.log_records, scope.underscored))
+        for resource in _listed(request.resource_logs, request.underscored)
+        for scope in _listed(resource.scope_logs, resource.underscored)
     )
 
 
@@ -145,8 +158,8 @@ def _count_metrics_json(body: bytes) -> int:
     request = _decode_json(_METRICS_DECODER, body)
     return sum(
         len(data.data_points or ())
-        for resource in request.resource_metrics or ()
-        for scope in resource.scope_metrics or ()
+        for resource in _listed(request.resource_metrics, request.underscored)
+        for scope in _listed(resource.scope_metrics, resource.underscored)
         for metric in scope.metrics or ()
         for data in _data(metric)
     )
@@ -167,9 +180,13 @@ def _count_traces_json(body: bytes) -> int:
     request = _decode_json(_TRACES_DECODER, body)
     return sum(
         len(scope.spans or ())
-        for resource in request.resource_spans or ()
-        for scope in resource.scope_spans or ()
+        for resource in _listed(request.resource_spans, request.underscored)
+        for scope in _listed(resource.scope_spans, resource.underscored)
     )
+
+
+def _listed(camel: list[Item] | None, underscored: list[Item] | None) -> list[Item]:
+    return (underscored or []) if camel is None else camel
 
 
 def _decode_json(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request:

@@ -20,10 +20,11 @@ from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.outcomes import Outcome
 from bridge.model.requests import Progress
 from bridge.model.scores import PendingScore
-from bridge.store import damage, retention, scores
+from bridge.store import damage, quarantine, retention, scores
 from bridge.store import step as rows
 from bridge.store.facts import add_totals, fact, set_fact
 from bridge.store.ledger_salvage import REMAKE
+from bridge.store.quarantine import ASSEMBLED
 from bridge.store.schema import (
     INBOX,
     PROGRESS,
@@ -35,12 +36,11 @@ from bridge.store.schema import (
 from bridge.store.sqlite import BUSY_TIMEOUT_S, connect, identity, shrink, store_error
 from bridge.store.step import Look, Step
 
-ASSEMBLED: Final = "assembled"
 DELIVERED: Final = "delivered"
 DEAD_LETTERED: Final = "dead_lettered"
 EXPIRED: Final = "expired"
-"""Counters of observations: made; answered 200 by Langfuse; refused by it for good; deleted
-undelivered by retention, which happens only while no Langfuse is configured."""
+"""Counters of observations, besides those made (``ASSEMBLED``): answered 200 by Langfuse; refused
+by it for good; deleted undelivered by retention, which happens only where nothing delivers."""
 
 SCORES_DELIVERED: Final = "scores_delivered"
 SCORES_REJECTED: Final = "scores_rejected"
@@ -155,19 +155,31 @@ class Ledger:
     def commit(self, step: Step) -> None:
         """Make a step true, all of it or nothing, with one fsync."""
         with self._transaction() as connection:
-            connection.executemany(rows.QUARANTINE, rows.quarantine_rows(step))
-            step = replace(step, at_ms=self._aged(connection, step.at_ms))
-            totals = _insert_finished(connection, step) + _outcome_totals(step)
-            connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
-            connection.executemany(rows.SAVE_CONVERSATION, rows.conversation_rows(step))
-            connection.executemany(rows.TAKE_LOOK_OUT, step.looks_done)
-            connection.executemany(rows.PLAN_LOOK, step.looks_planned)
-            connection.executemany(rows.SAVE_SESSION, rows.session_rows(step))
-            scores.save(connection, step.scores, step.at_ms)
-            add_totals(connection, totals)
-            add_totals(connection, step.tallies)
-            set_fact(connection, WATERMARK, str(step.watermark))
-            set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
+            self._apply(connection, step)
+
+    def rehearse(self, step: Step) -> None:
+        """Do all that ``commit`` does, and undo it: for those who want to know whether it fails."""
+        with self._reported() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._apply(connection, step)
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _apply(self, connection: sqlite3.Connection, step: Step) -> None:
+        quarantine.keep(connection, step)
+        step = replace(step, at_ms=self._aged(connection, step.at_ms))
+        totals = _insert_finished(connection, step) + _outcome_totals(step)
+        connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
+        connection.executemany(rows.SAVE_CONVERSATION, rows.conversation_rows(step))
+        connection.executemany(rows.TAKE_LOOK_OUT, step.looks_done)
+        connection.executemany(rows.PLAN_LOOK, step.looks_planned)
+        connection.executemany(rows.SAVE_SESSION, rows.session_rows(step))
+        scores.save(connection, step.scores, step.at_ms)
+        add_totals(connection, totals)
+        add_totals(connection, step.tallies)
+        set_fact(connection, WATERMARK, str(step.watermark))
+        set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
 
     def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
         """The oldest pending spans up to the bounds, at least one if there is any."""

@@ -18,6 +18,7 @@ from bridge.model.delivery import LangfuseState
 from bridge.model.measures import PICO, Measure
 from bridge.model.observations import Observation, ObservationKind
 from bridge.model.outcomes import Outcome
+from bridge.model.packing import unpacker
 from bridge.model.sessions import SessionNumbers
 from bridge.model.views import NO_SESSION, SessionSummary, TraceView
 from bridge.store import damage
@@ -39,7 +40,7 @@ PICO_PER_MS: Final = PICO // 1000
 
 GENERATION: Final = ObservationKind.GENERATION.value
 
-_decode_numbers = msgspec.msgpack.Decoder(SessionNumbers).decode
+_decode_numbers = unpacker(SessionNumbers)
 
 DecodeSpan = Callable[[bytes, str, str | None], Observation]
 """(span bytes, service name, service version) → the observation; given by ``langfuse.wire``."""

@@ -103,11 +103,13 @@ LEDGER: Final = (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         position INTEGER NOT NULL,
         record_index INTEGER,
+        signal TEXT,
         records INTEGER NOT NULL,
         reason TEXT NOT NULL,
         body BLOB NOT NULL,
         at_ms INTEGER NOT NULL
     )""",
+    "CREATE INDEX IF NOT EXISTS rejected ON observations (position) WHERE state = 'rejected'",
     """CREATE TABLE IF NOT EXISTS totals (
         name TEXT PRIMARY KEY, value INTEGER NOT NULL
     ) WITHOUT ROWID""",
@@ -122,6 +124,7 @@ LEDGER: Final = (
 * ``scores.value`` is the latest, ``claimed`` the one on its way to Langfuse at this ``revision``,
   so that a repetition is the same; ``dirty`` until they agree; ``urgent`` ones do not wait.
 * ``sessions.numbers`` are a session's totals, for people at a terminal.
+* ``quarantine.body`` is as ``step.Quarantined`` says; ``totals`` has the sum of their bytes.
 * ``totals`` count record outcomes and observations; ``facts`` hold the watermark and what is known
   of Langfuse.
 """

@@ -9,7 +9,8 @@ import orjson
 from bridge.model.foreign import Forwarded
 from bridge.model.observations import Level, Observation
 from bridge.model.outcomes import Outcome
-from bridge.model.requests import Progress
+from bridge.model.packing import pack
+from bridge.model.requests import Progress, Signal
 from bridge.model.scores import Score
 from bridge.model.sessions import SessionNumbers
 
@@ -57,11 +58,14 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes that could not be decoded.
+    """Records that could not be taken in.
 
     Attributes:
         position: Of the request in the inbox.
-        record_index: Which record of it; None for the whole request.
+        record_index: Which record of it; None for the whole request, and for a part.
+        signal: None for a part, whose records may be of several.
+        body: MessagePack: of an ``ExportRequest``, of one record or of all, or of the ``Settled``
+            part that could not be told of. Empty where the content policy keeps no bytes.
     """
 
     position: int
@@ -69,6 +73,7 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     reason: str
     body: bytes
+    signal: Signal | None = None
 
 
 class SummaryTrace(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +200,7 @@ def conversation_rows(step: Step) -> Iterator[tuple[object, ...]]:
 def session_rows(step: Step) -> Iterator[tuple[object, ...]]:
     """Rows of ``sessions``."""
     for session_id, numbers in step.sessions:
-        yield (session_id, msgspec.msgpack.encode(numbers), step.at_ms)
+        yield (session_id, pack(numbers), step.at_ms)
 
 
 def quarantine_rows(step: Step) -> Iterator[tuple[object, ...]]:
@@ -204,6 +209,7 @@ def quarantine_rows(step: Step) -> Iterator[tuple[object, ...]]:
         yield (
             item.position,
             item.record_index,
+            item.signal,
             item.records,
             item.reason,
             item.body,
@@ -217,8 +223,8 @@ SAVE_CONVERSATION: Final = "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?
 TAKE_LOOK_OUT: Final = "DELETE FROM looks WHERE at_ms = ? AND kind = ? AND key = ?"
 PLAN_LOOK: Final = "INSERT OR IGNORE INTO looks VALUES (?, ?, ?)"
 QUARANTINE: Final = (
-    "INSERT INTO quarantine (position, record_index, records, reason, body, at_ms)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO quarantine (position, record_index, signal, records, reason, body, at_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT: Final = (
     "INSERT INTO observations (span_id, trace_id, session_id, user_id, kind, is_root, is_error,"

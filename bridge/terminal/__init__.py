@@ -5,6 +5,7 @@
 ``tree``     which observation hangs below which, and what a line says of it
 ``traces``   that tree drawn for a terminal, or indented when piped
 ``records``  the same as plain data, for ``--json``
+``quarantine`` the table of what was set aside
 ``settings`` the settings in force, their values and where they were set
 ``choice``   which session or trace a prefix means
 ``captures`` recorded export requests as files

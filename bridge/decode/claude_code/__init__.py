@@ -1,9 +1,11 @@
 """Claude Code's names → our events. The one folder that knows them.
 
 ``names`` says which names there are, ``events`` what the log records become, ``metrics`` what the
-metric points become, ``spans`` what the spans become.
+metric points become, ``spans`` what the spans become, ``clamping`` which of their values could
+not be taken as they were.
 """
 
+from bridge.decode.claude_code.clamping import clamped_in_log, clamped_in_span
 from bridge.decode.claude_code.events import (
     decode,
     event_name,
@@ -24,6 +26,8 @@ __all__ = [
     "PRODUCT",
     "SAFE_SERIES_STRINGS",
     "SAFE_STRINGS",
+    "clamped_in_log",
+    "clamped_in_span",
     "decode",
     "decode_point",
     "decode_span",

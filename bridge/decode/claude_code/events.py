@@ -16,6 +16,7 @@ from bridge.decode.attributes import (
     boolean,
     count,
     first,
+    identifier,
     json_object,
     picousd,
     picousd_from_micros,
@@ -39,6 +40,7 @@ from bridge.decode.claude_code.names import (
     TOOL_FIELDS,
     USAGE_KEYS,
 )
+from bridge.decode.moments import MAX_DURATION_MS
 from bridge.decode.otlp import RawLog
 from bridge.model.events import (
     AgentCompleted,
@@ -59,7 +61,7 @@ from bridge.model.observations import Level
 def event_name(raw: RawLog) -> str:
     """The event's name without prefix; ``unnamed`` when the record has none."""
     name = text(raw.attributes.get("event.name")) or raw.body or raw.event_name
-    return name.removeprefix(PREFIX) or "unnamed"
+    return identifier(name.removeprefix(PREFIX)) or "unnamed"
 
 
 def decode(raw: RawLog, name: str, *, key: bytes, time_ms: int, hidden: frozenset[str]) -> AnyEvent:
@@ -113,10 +115,10 @@ def session_and_conversation(
     Then records are put together by user and resource: one installation with one set of
     OTEL_RESOURCE_ATTRIBUTES.
     """
-    session_id = text(attributes.get("session.id"))
+    session_id = identifier(attributes.get("session.id"))
     if session_id:
         return session_id, session_id
-    user = text(attributes.get("user.id")) or text(resource.get("user.id"))
+    user = identifier(attributes.get("user.id")) or identifier(resource.get("user.id"))
     told = orjson.dumps(sorted((key, str(value)) for key, value in resource.items()))
     return None, f"user:{user or ''}:{hashlib.blake2b(told, digest_size=8).hexdigest()}"
 
@@ -129,12 +131,12 @@ def _header(raw: RawLog, key: bytes, time_ms: int) -> dict[str, Any]:
         "key": key,
         "session_id": session_id,
         "conversation": conversation,
-        "prompt_id": text(get("prompt.id")),
+        "prompt_id": identifier(get("prompt.id")),
         "time_ms": time_ms,
         "sequence": count(get("event.sequence")),
-        "agent_id": text(get("agent_id")),
-        "parent_agent_id": text(get("parent_agent_id")),
-        "agent_type": text(get("agent.name")) or agent_type(attributes),
+        "agent_id": identifier(get("agent_id")),
+        "parent_agent_id": identifier(get("parent_agent_id")),
+        "agent_type": identifier(get("agent.name")) or agent_type(attributes),
         "otel_trace_id": raw.trace_id,
         "otel_span_id": raw.span_id,
     }
@@ -142,7 +144,7 @@ def _header(raw: RawLog, key: bytes, time_ms: int) -> dict[str, Any]:
 
 def agent_type(attributes: Attributes) -> str | None:
     """``agent:builtin:general-purpose`` → ``general-purpose``; None outside sub-agents."""
-    source = text(attributes.get("query_source")) or ""
+    source = identifier(attributes.get("query_source")) or ""
     return source.rsplit(":", 1)[-1] if source.startswith("agent:") else None
 
 
@@ -188,8 +190,8 @@ def _request(log: _Log) -> dict[str, Any]:
     attributes = log.attributes
     parameters = {key: text(attributes.get(key)) for key in ("speed", "effort")}
     return {
-        "request_id": text(attributes.get("request_id")),
-        "model": text(attributes.get("model")) or "unknown",
+        "request_id": identifier(attributes.get("request_id")),
+        "model": identifier(attributes.get("model")) or "unknown",
         "duration_ms": _duration_ms(log),
         "purpose": purpose(attributes),
         "parameters": {key: value for key, value in parameters.items() if value},
@@ -202,10 +204,9 @@ def _ttft_ms(log: _Log) -> int | None:
 
 
 def _duration_ms(log: _Log) -> int:
-    """Never so long that it would begin before 1970."""
+    """Never longer than a week."""
     told = count(first(log.attributes, "duration_ms", "duration", "api.response_time")) or 0
-    ended_ms: int = log.header["time_ms"]
-    return min(told, ended_ms)
+    return min(told, MAX_DURATION_MS)
 
 
 def _api_error(log: _Log) -> AnyEvent:
@@ -221,8 +222,8 @@ def _api_error(log: _Log) -> AnyEvent:
 def _assistant_response(log: _Log) -> AnyEvent:
     return ModelAnswer(
         **log.header,
-        request_id=text(log.attributes.get("request_id")),
-        model=text(log.attributes.get("model")),
+        request_id=identifier(log.attributes.get("request_id")),
+        model=identifier(log.attributes.get("model")),
         text=content(log.attributes.get("response")),
         length=count(log.attributes.get("response_length")),
         purpose=purpose(log.attributes),
@@ -234,8 +235,8 @@ def _raw_body(log: _Log) -> AnyEvent:
     return RawBody(
         **log.header,
         is_response=log.name == "api_response_body",
-        request_id=text(log.attributes.get("request_id")),
-        body_id=text(log.attributes.get("request_body_id")),
+        request_id=identifier(log.attributes.get("request_id")),
+        body_id=identifier(log.attributes.get("request_body_id")),
         text=content(log.attributes.get("body")),
         attributes=shown_without(log.attributes, log.hidden, frozenset({"body"})),
     )
@@ -267,12 +268,12 @@ def _tool_result(log: _Log) -> AnyEvent:
 
 def _tool(attributes: Attributes) -> dict[str, Any]:
     """What a decision and a result tell alike; failures up to 2.1.110 have ``use_id``."""
-    name = text(first(attributes, "tool_name", "tool")) or "unknown"
+    name = identifier(first(attributes, "tool_name", "tool")) or "unknown"
     parameters = json_object(attributes.get("tool_parameters"))
     arguments = json_object(attributes.get("tool_input"))
     spawns = name in SPAWNING_TOOLS
     return {
-        "call_id": text(first(attributes, "tool_use_id", "use_id")),
+        "call_id": identifier(first(attributes, "tool_use_id", "use_id")),
         "name": name,
         "title": title(name, parameters),
         "arguments": _arguments(attributes, arguments, parameters),
@@ -285,7 +286,7 @@ def title(name: str, parameters: Mapping[str, Any]) -> str:
     """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
     if not parameters and not name.startswith("mcp"):
         return name
-    server, tool = text(parameters.get("mcp_server_name")), text(parameters.get("mcp_tool_name"))
+    server, tool = (identifier(parameters.get(f"mcp_{each}_name")) for each in ("server", "tool"))
     if server and tool:
         return f"{server}/{tool}"
     parts = name.split("__", 2)
@@ -307,7 +308,8 @@ def _arguments(
 
 
 def _subagent_completed(log: _Log) -> AnyEvent:
-    log.header["agent_type"] = text(log.attributes.get("agent_type")) or log.header["agent_type"]
+    told = identifier(log.attributes.get("agent_type"))
+    log.header["agent_type"] = told or log.header["agent_type"]
     return AgentCompleted(
         **log.header,
         duration_ms=_duration_ms(log),

@@ -7,7 +7,7 @@ own name.
 import math
 from decimal import Decimal
 
-from bridge.decode.attributes import Attributes, text
+from bridge.decode.attributes import Attributes, identifier
 from bridge.decode.claude_code.names import ENVELOPE
 from bridge.decode.otlp_metrics import RawPoint
 from bridge.model.measures import Measure, MetricPoint
@@ -57,11 +57,12 @@ def decode_point(
     value = raw.value
     if value is None or not math.isfinite(value) or abs(value) > MAX_VALUE:
         return None
-    measure = MEASURES.get(raw.name.removeprefix(PREFIX))
+    name = identifier(raw.name.removeprefix(PREFIX)) or "unnamed"
+    measure = MEASURES.get(name)
     return MetricPoint(
         session_id=session_id,
         conversation=conversation,
-        measure=measure.value if measure else raw.name.removeprefix(PREFIX),
+        measure=measure.value if measure else name,
         attributes=_series(raw.attributes, measure, hidden | ENVELOPE),
         temporality=raw.temporality,
         start_ms=raw.start_unix_ns // NS_PER_MS,
@@ -73,7 +74,7 @@ def decode_point(
 def _series(
     attributes: Attributes, measure: Measure | None, hidden: frozenset[str]
 ) -> tuple[tuple[str, str], ...]:
-    found = {key: text(value) for key, value in attributes.items() if key not in hidden}
+    found = {key: identifier(value) for key, value in attributes.items() if key not in hidden}
     if measure is Measure.TOKENS and (kind := found.get("type")):
         found["type"] = TOKEN_TYPES.get(kind, kind)
     return tuple(sorted((key, value) for key, value in found.items() if value))

@@ -20,6 +20,7 @@ from bridge.decode.attributes import (
     boolean,
     count,
     first,
+    identifier,
     json_object,
     shown_without,
     text,
@@ -31,8 +32,8 @@ from bridge.decode.claude_code.events import (
     session_and_conversation,
     title,
 )
-from bridge.decode.claude_code.metrics import NS_PER_MS
 from bridge.decode.claude_code.names import ENVELOPE, PREFIX, SPAWNING_TOOLS, USAGE_KEYS
+from bridge.decode.moments import moment_ms
 from bridge.decode.otlp_spans import PARENT_IS_REMOTE, STATUS_ERROR, RawSpan
 from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait, TurnSpan
 
@@ -98,7 +99,7 @@ def decode_span(raw: RawSpan, *, received_at_ms: int, hidden: frozenset[str]) ->
     Raises:
         ValueError: It has no trace id or no span id, so that nothing could be joined to it.
     """
-    name = raw.name.removeprefix(PREFIX) or "unnamed"
+    name = identifier(raw.name.removeprefix(PREFIX)) or "unnamed"
     attributes = _with_query_source(raw.attributes)
     header = _header(raw, attributes, received_at_ms)
     build = _BUILDERS.get(name, _other)
@@ -130,19 +131,20 @@ def _with_query_source(attributes: dict[str, Value]) -> dict[str, Value]:
 
 def _header(raw: RawSpan, attributes: Attributes, received_at_ms: int) -> dict[str, Any]:
     if raw.trace_id is None or raw.span_id is None:
-        raise ValueError(f"{raw.name} has no trace id or no span id")
+        raise ValueError("no trace id or no span id")
     session_id, conversation = session_and_conversation(attributes, raw.resource)
-    ended_ms = raw.end_unix_ns // NS_PER_MS or received_at_ms
+    ended_ms = moment_ms(raw.end_unix_ns, received_at_ms)
+    began_ms = moment_ms(raw.start_unix_ns, ended_ms)
     return {
         "key": span_key(raw.trace_id, raw.span_id),
         "session_id": session_id,
         "conversation": conversation,
-        "prompt_id": text(attributes.get("prompt.id")),
-        "began_ms": min(raw.start_unix_ns // NS_PER_MS or ended_ms, ended_ms),
+        "prompt_id": identifier(attributes.get("prompt.id")),
+        "began_ms": min(began_ms, ended_ms),
         "time_ms": ended_ms,
-        "agent_id": text(attributes.get("agent_id")),
-        "parent_agent_id": text(attributes.get("parent_agent_id")),
-        "agent_type": text(attributes.get("agent.name")) or agent_type(attributes),
+        "agent_id": identifier(attributes.get("agent_id")),
+        "parent_agent_id": identifier(attributes.get("parent_agent_id")),
+        "agent_type": identifier(attributes.get("agent.name")) or agent_type(attributes),
         "otel_trace_id": raw.trace_id,
         "otel_span_id": raw.span_id,
         "otel_parent_id": raw.parent_span_id,
@@ -167,19 +169,24 @@ def _request(span: _Span) -> ModelSpan:
     parameters = {key: text(attributes.get(key)) for key in ("speed", "effort")}
     return ModelSpan(
         **span.header,
-        request_id=text(attributes.get("request_id")),
-        model=text(first(attributes, "model", "gen_ai.request.model")) or "unknown",
+        request_id=identifier(attributes.get("request_id")),
+        model=identifier(first(attributes, "model", "gen_ai.request.model")) or "unknown",
         usage=_usage(attributes) if success else {},
         success=success,
         error=None if success else _error(span),
         status_code=count(attributes.get("status_code")),
-        ttft_ms=count(attributes.get("ttft_ms")),
+        ttft_ms=_ttft_ms(span),
         attempts=_attempts(span),
         stop_reason=_stop_reason(attributes),
         purpose=purpose(attributes),
         parameters={key: value for key, value in parameters.items() if value},
         attributes=shown_without(attributes, span.hidden | REQUEST_FIELDS),
     )
+
+
+def _ttft_ms(span: _Span) -> int | None:
+    told = count(span.attributes.get("ttft_ms"))
+    return None if told is None else min(told, span.header["time_ms"] - span.header["began_ms"])
 
 
 def _usage(attributes: Attributes) -> dict[str, int]:
@@ -200,7 +207,7 @@ def _stop_reason(attributes: Attributes) -> str | None:
 
 
 def _tool(span: _Span) -> ToolSpan:
-    name = text(span.attributes.get("tool_name")) or "unknown"
+    name = identifier(span.attributes.get("tool_name")) or "unknown"
     told = next((event.attributes for event in span.raw.events if event.name == OUTPUT), {})
     kind = text(span.attributes.get("subagent_type")) or ""
     return ToolSpan(
@@ -217,7 +224,7 @@ def _tool(span: _Span) -> ToolSpan:
 
 
 def _call_id(attributes: Attributes) -> str | None:
-    return text(first(attributes, "tool_use_id", "gen_ai.tool.call.id"))
+    return identifier(first(attributes, "tool_use_id", "gen_ai.tool.call.id"))
 
 
 def _output(told: Attributes) -> str | None:

@@ -1,7 +1,7 @@
 """The assemble step: atomic, bounded, and not stopped by a record that nobody expected."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from bridge.app.assembler import STEP_ENTRIES, Assembler
+from bridge.decode.attributes import Attributes, shown_without
+from bridge.decode.claude_code import events
 from bridge.errors import StoreError
 from bridge.model.requests import Encoding, ExportRequest, Progress, Signal
 from bridge.otlp.pieces import pieces
@@ -92,8 +94,13 @@ def test_a_body_that_cannot_be_decoded_is_quarantined_whole(made: Pipeline, tmp_
 
 
 def test_a_record_that_cannot_be_read_is_quarantined_alone(made: Pipeline) -> None:
-    made.post(batch([_timed(a_record("odd", 0), 10**30), a_prompt(1), a_request(300)]))
-    _work_or_isolate(made, T0_MS)
+    odd = a_record("odd", 0)
+    attributes = {"key": "number", "value": {"intValue": 5}}
+    odd.record["attributes"].append(attributes)
+    with pytest.MonkeyPatch.context() as bug:
+        bug.setattr(events, "shown_without", _failing_on("number"))
+        made.post(batch([odd, a_prompt(1), a_request(300)]))
+        _work_or_isolate(made, T0_MS)
     made.finish(T0_MS)
 
     assert made.outcomes() == {"quarantined": 1, "observed": 2}
@@ -155,7 +162,7 @@ def test_a_request_that_nobody_expected_is_quarantined_and_the_others_go_on(
     assembler.step(T0_MS + 2 * IDLE_MS)
 
     assert [(row[0], row[2], row[3]) for row in _quarantine(tmp_path)] == [
-        (2, 1, "it cannot be assembled (RuntimeError)")
+        (2, 1, "the bridge failed on it (RuntimeError), as its log tells")
     ]
     assert {s.input for s in of_prompts(made.spans())} == {"number 1", "number 3"}
     ledger.close()
@@ -299,6 +306,17 @@ def test_a_record_that_comes_again_after_a_restart_is_a_duplicate(made: Pipeline
     made.finish(T0_MS + 4 * IDLE_MS)
 
     assert made.outcomes() == {"observed": 2, "duplicate": 2}
+
+
+def _failing_on(name: str) -> Callable[..., Json]:
+    """As ``shown_without``, with a bug that attributes of that name meet."""
+
+    def failing(attributes: Attributes, *hidden: frozenset[str]) -> Json:
+        if name in attributes:
+            raise LookupError(name)
+        return shown_without(attributes, *hidden)
+
+    return failing
 
 
 def _work_or_isolate(made: Pipeline, now_ms: int) -> None:

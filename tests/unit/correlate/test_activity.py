@@ -59,7 +59,9 @@ def a_point(measure: str, value: float, at_ms: int = 1_000, **attributes: str) -
         time_ms=T0_MS + at_ms,
         value_pico=round(value * PICO),
     )
-    return Measurement(point=point, origin=ALEX, arrived_ms=T0_MS + at_ms)
+    return Measurement(
+        point=point, origin=ALEX, arrived_ms=T0_MS + at_ms, measured_ms=point.time_ms
+    )
 
 
 def active(*seen: Event | Measurement) -> Activity:

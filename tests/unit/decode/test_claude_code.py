@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from bridge.decode import claude_code
+from bridge.decode.otlp import RawLog
 from bridge.model.events import (
     AgentCompleted,
+    AnyEvent,
     ModelAnswer,
     ModelFailure,
     ModelRequest,
@@ -390,11 +393,18 @@ def test_other_programs_records_are_told_apart_by_scope() -> None:
     assert not isinstance(theirs, Record)
 
 
-def test_a_record_that_cannot_be_read_does_not_stop_the_others() -> None:
-    odd = a_prompt(0)
-    odd = _with(odd, odd.record | {"timeUnixNano": str(10**30)})
+def test_a_record_that_cannot_be_read_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = claude_code.decode
 
-    first, second = decoded(odd, a_prompt(1))
+    def failing(raw: RawLog, name: str, **rest: Any) -> AnyEvent:
+        if name == "odd":
+            raise LookupError("a bug of ours")
+        return read(raw, name, **rest)
+
+    monkeypatch.setattr(claude_code, "decode", failing)
+    first, second = decoded(a_record("odd", 0), a_prompt(1))
 
     assert not isinstance(first, Record)
     assert isinstance(second, Record)

@@ -108,12 +108,13 @@ def test_what_is_no_export_is_said_to_be_none(encoding: Encoding) -> None:
         list(foreign_spans(request))
 
 
-def test_ids_that_are_not_hex_are_said_to_be_unreadable() -> None:
+def test_a_span_whose_ids_are_not_hex_is_said_to_be_unreadable() -> None:
     document = json.loads(to_json(an_export()))
     document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] = "no hex"
 
-    with pytest.raises(UndecodableError, match="read whole"):
-        list(foreign_spans(_raw(json.dumps(document).encode(), Encoding.JSON)))
+    (found,) = foreign_spans(_raw(json.dumps(document).encode(), Encoding.JSON))
+
+    assert isinstance(found, UndecodableError)
 
 
 @pytest.mark.parametrize("encoding", Encoding)

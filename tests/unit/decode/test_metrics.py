@@ -234,7 +234,7 @@ def test_a_point_without_a_usable_value_stops_no_other(value: dict[str, object])
     unreadable, other = decoded(replaced(request, document, 2))
 
     assert isinstance(unreadable, Unreadable)
-    assert unreadable.reason == "a metric point of it has no usable value"
+    assert unreadable.reason == "a metric point without a usable value"
     assert isinstance(other, Measurement)
 
 

@@ -1,0 +1,112 @@
+"""What Langfuse would cut, drop or refuse is cut here, where the metadata can say so.
+
+Its limits are in ``docs`` of the API and its source: lists read 200 characters of names and ids,
+attribute keys with a segment of JavaScript's prototypes are dropped, an export of more than 5 MB is
+refused by Langfuse Cloud, and whole numbers end at 2^53.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from bridge.model.observations import MetadataValue, Observation, Scalar
+
+CLAMPED = "bridge.clamped"
+"""Metadata: the names of what is shown as another value than was told; also written by decode."""
+
+MAX_NAME_CHARS = 200
+MAX_TEXT_BYTES = 1_000_000
+"""Of input, output and message each: with the metadata they stay below what one export may hold."""
+
+MAX_METADATA_BYTES = 200_000
+MAX_METADATA_KEYS = 500
+MAX_COUNT = 2**53 - 1
+
+_DROPPED_SEGMENTS = frozenset({"__proto__", "constructor", "prototype"})
+_ELLIPSIS = "…"
+
+
+def within_limits(observation: Observation) -> Observation:
+    """The observation as Langfuse keeps all of it; metadata names what was cut."""
+    texts = {name: getattr(observation, name) for name in ("input", "output", "status_message")}
+    names = {name: getattr(observation, name) for name in ("name", "model")}
+    changed: dict[str, object] = {
+        **_changed(texts, {k: v and clamped_text(v) for k, v in texts.items()}),
+        **_changed(names, {k: v and clamped_name(v) for k, v in names.items()}),
+        **_usage(observation.usage),
+    }
+    metadata = clamped_metadata(observation.metadata)
+    if metadata != observation.metadata:
+        changed["metadata"] = metadata
+    if not changed:
+        return observation
+    metadata[CLAMPED] = [*_told(metadata), *sorted(changed)]
+    return msgspec.structs.replace(observation, **(changed | {"metadata": metadata}))
+
+
+def clamped_text(text: str) -> str:
+    """At most ``MAX_TEXT_BYTES``, without NUL, which not every column can hold."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if len(text) * 4 <= MAX_TEXT_BYTES or len(text.encode("utf-8", "replace")) <= MAX_TEXT_BYTES:
+        return text
+    return text.encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore") + _ELLIPSIS
+
+
+def clamped_name(name: str) -> str:
+    """In one line, and no longer than lists read."""
+    plain = name if name.isprintable() else "".join(c if c.isprintable() else "_" for c in name)
+    return plain if len(plain) <= MAX_NAME_CHARS else plain[: MAX_NAME_CHARS - 1] + _ELLIPSIS
+
+
+def clamped_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
+    """As much of the metadata as one observation may hold, in its order, under keys that stay."""
+    kept: dict[str, MetadataValue] = {}
+    left_bytes = MAX_METADATA_BYTES
+    for key, value in metadata.items():
+        name, told = _clamped_key(key), _clamped_value(value)
+        left_bytes -= len(name) + len(str(told))
+        if left_bytes >= 0 and len(kept) < MAX_METADATA_KEYS:
+            kept[name] = told
+    return kept
+
+
+def _clamped_key(key: str) -> str:
+    segments = clamped_name(key).split(".")
+    if _DROPPED_SEGMENTS.isdisjoint(segments):
+        return ".".join(segments) or "_"
+    return ".".join(f"{each}_" if each in _DROPPED_SEGMENTS else each for each in segments)
+
+
+def _clamped_value(value: MetadataValue) -> MetadataValue:
+    if isinstance(value, list):
+        return [_clamped_scalar(item) for item in value[:MAX_METADATA_KEYS]]
+    return _clamped_scalar(value)
+
+
+def _clamped_scalar(value: Scalar) -> Scalar:
+    if isinstance(value, str):
+        return value if len(value) * 4 <= MAX_METADATA_BYTES // 4 else _cut(value)
+    is_large = isinstance(value, int) and abs(value) > MAX_COUNT
+    return str(value) if is_large else value
+
+
+def _cut(value: str) -> str:
+    most = MAX_METADATA_BYTES // 4
+    encoded = value.encode("utf-8", "replace")
+    return value if len(encoded) <= most else encoded[:most].decode("utf-8", "ignore") + _ELLIPSIS
+
+
+def _usage(usage: Mapping[str, int] | None) -> dict[str, object]:
+    if not usage or max(usage.values()) <= MAX_COUNT:
+        return {}
+    return {"usage": {key: min(tokens, MAX_COUNT) for key, tokens in usage.items()}}
+
+
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in after.items() if value != before[name]}
+
+
+def _told(metadata: Mapping[str, MetadataValue]) -> list[Scalar]:
+    told = metadata.get(CLAMPED, [])
+    return told if isinstance(told, list) else [told]
