@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test fuzz check format check-config clean
+.PHONY: help demo run test chaos fuzz check format check-config clean
 
 #: list these targets
 help:
@@ -29,6 +29,10 @@ check-config: $(VENV)/.runtime
 #: check style, types and the tests
 test: check
 	$(BIN)/pytest
+
+#: kill, cut off and flood a running bridge, and keep the figures; one part with ONLY=kill
+chaos: $(VENV)/.dev
+	CHAOS=full $(BIN)/pytest --quiet tests/chaos/$(if $(ONLY),test_$(ONLY).py)
 
 #: fuzz decode, the whole way and the port (FUZZ_SEED, FUZZ_SECONDS for each target)
 fuzz: $(VENV)/.dev

@@ -748,6 +748,7 @@ class FakeLangfuse(ReceivedSpans):
         self.public_key = public_key
         self.secret_key = secret_key
         self.exports: list[Export] = []
+        self._exports_before = _exports_in(dump)
         self.requests = 0
         self.probes = 0
         self.scores: list[dict[str, Any]] = []
@@ -766,6 +767,7 @@ class FakeLangfuse(ReceivedSpans):
         self._clock = clock or SystemClock()
         self._route_scripts: defaultdict[str, deque[Reply | Trouble]] = defaultdict(deque)
         self._score_refusals: dict[str, ScoreRefusal] = {}
+        self._updates_by_id: defaultdict[str, list[ScoreUpdate]] = defaultdict(list)
         self._changed = asyncio.Condition()
         self._closing = asyncio.Event()
         self._runner = web.AppRunner(self._app(), auto_decompress=False, access_log=None)
@@ -812,7 +814,7 @@ class FakeLangfuse(ReceivedSpans):
         return [call for call in self.calls if call.route == route]
 
     def updates_of(self, score_id: str) -> list[ScoreUpdate]:
-        return [update for update in self.score_updates if update.score["id"] == score_id]
+        return list(self._updates_by_id.get(score_id, ()))
 
     def kept_scores(self) -> dict[ScoreKey, dict[str, Any]]:
         """What people see: one score per key; an update keeps what it does not have itself."""
@@ -907,7 +909,7 @@ class FakeLangfuse(ReceivedSpans):
             return _unauthorized()
         try:
             export = parse_export(request.headers, body)
-            spans = read_export(export, len(self.exports) + 1)
+            spans = read_export(export, self._next_export)
             self._refuse_rejected(spans)
         except Refused as refusal:
             await self._record(request, body, 400)
@@ -916,6 +918,10 @@ class FakeLangfuse(ReceivedSpans):
         self._write(spans)
         await self._record(request, body, 200)
         return web.json_response(_job(spans))
+
+    @property
+    def _next_export(self) -> int:
+        return self._exports_before + len(self.exports) + 1
 
     def _refuse_rejected(self, spans: Sequence[ReceivedSpan]) -> None:
         bad = sum(span.span_id in self._rejected_span_ids for span in spans)
@@ -932,7 +938,7 @@ class FakeLangfuse(ReceivedSpans):
 
     async def _record(self, request: web.Request, body: bytes, status: int | None) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        number = len(self.exports) + 1
+        number = self._next_export
         self.exports.append(Export(number=number, headers=headers, body=body, status=status))
         await self._notify()
 
@@ -1089,6 +1095,7 @@ class FakeLangfuse(ReceivedSpans):
         for sentence in violations_of_update(update, self.updates_of(kept["id"])):
             self.violations.append(f"score {kept['id']} ({kept['name']}): {sentence}")
         self.score_updates.append(update)
+        self._updates_by_id[kept["id"]].append(update)
         self.scores.append({**kept, "timestamp": event["timestamp"]} if event else kept)
         return str(kept["id"])
 
@@ -1167,6 +1174,14 @@ class FakeLangfuse(ReceivedSpans):
         config = {"id": f"config-{len(self.score_configs) + 1}", "isArchived": False, **given}
         self.score_configs.append(config)
         return web.json_response(config)
+
+
+def _exports_in(dump: Path | None) -> int:
+    """The number of the last export in a dump: a double that is started again goes on counting."""
+    if dump is None or not dump.exists():
+        return 0
+    lines = dump.read_text().splitlines()
+    return int(json.loads(lines[-1])["export"]) if lines else 0
 
 
 def _job(spans: Sequence[ReceivedSpan]) -> dict[str, Any]:
@@ -1392,7 +1407,8 @@ class FakeSleep:
 # ------------------------------------------------------------------------------- as a process
 
 
-def _arguments() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
+    """What ``FakeLangfuse`` takes, from the command line."""
     parser = argparse.ArgumentParser(description="A strict Langfuse double on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--dump", type=Path, help="append received spans here as JSON lines")
@@ -1402,15 +1418,16 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _serve(options: argparse.Namespace) -> None:
+async def serve(double: FakeLangfuse) -> None:
+    """Print its address and answer until a signal comes."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with FakeLangfuse(**vars(options)) as langfuse:
+    async with double as langfuse:
         sys.stdout.write(f"listening on {langfuse.url}\n")
         sys.stdout.flush()
         await stop.wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(_arguments()))
+    asyncio.run(serve(FakeLangfuse(**vars(arguments()))))

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,8 +20,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import grpc
+
 from bridge.langfuse.wire import decode_span
 from bridge.model.requests import Signal
+from bridge.receive.grpc import SERVICES
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.reader import LedgerReader
 from tests.fakes import ReceivedSpans
@@ -86,13 +90,19 @@ def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
 class Langfuse:
     """The double in ``tests/fakes.py`` as a process; ``with Langfuse(folder) as langfuse``.
 
+    Args:
+        folder: Where it writes what it receives.
+        script: The program, which takes the arguments of ``tests/fakes.py``.
+        arguments: More of them.
+
     Attributes:
         url: Stays the same when it is started again.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str, script: Path = FAKES) -> None:
         self.url = ""
         self._dump = folder / "received.jsonl"
+        self._command = [str(script), "--dump", str(self._dump), *arguments]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -111,7 +121,7 @@ class Langfuse:
         """Listen; returns once it does."""
         port = self.url.rpartition(":")[2] or "0"
         self._process = subprocess.Popen(
-            [sys.executable, str(FAKES), "--port", port, "--dump", str(self._dump)],
+            [sys.executable, *self._command, "--port", port],
             env=os.environ | {"PYTHONPATH": str(FAKES.parents[1])},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -127,6 +137,13 @@ class Langfuse:
         if process is not None:
             process.kill()
             process.communicate()
+
+    def end(self) -> None:
+        """As ``stop``, once what it is about to answer is answered."""
+        self._signal(signal.SIGTERM)
+        assert self._process is not None
+        self._process.wait(DEADLINE_S)
+        self.stop()
 
     def freeze(self) -> None:
         """From now on it takes connections and answers nothing."""
@@ -261,6 +278,11 @@ class Bridge:
         until(lambda: not pids.items() & self.pids().items(), f"{roles} are dead")
         return list(pids)
 
+    def all_pids(self) -> dict[str, int]:
+        """The same with the supervisor, while it runs."""
+        supervisor = {"supervisor": self._process.pid} if self._process else {}
+        return supervisor | self.pids()
+
     def pids(self) -> dict[str, int]:
         """Role → process id of the children that are there."""
         ours = f"BRIDGE_DATA_DIR={self.data_dir}".encode()
@@ -351,6 +373,21 @@ class Client:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def post_over_grpc(bridge: Bridge, *bodies: Body) -> None:
+    """As ``Bridge.post``, over gRPC; all are answered OK."""
+    with grpc.insecure_channel(f"127.0.0.1:{bridge.settings['grpc_port']}") as channel:
+        for body in bodies:
+            method = f"/{SERVICES[Signal(body.signal)]}/Export"
+            export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
+            assert export(body.data, timeout=DEADLINE_S, wait_for_ready=True) == b""
 
 
 def _processes_with(variable: bytes) -> Iterator[tuple[int, bytes]]:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -108,6 +108,23 @@ def _with(body: Body, others: dict[bytes, bytes]) -> Body:
     for session, other in others.items():
         plain = plain.replace(session, other)
     return replace(body, data=gzip.compress(plain, mtime=0) if body.gzipped else plain)
+
+
+def as_protobuf(body: Body) -> Body:
+    """Log records of an OTLP/JSON body in the other encoding; protobuf's own has ids in base64."""
+    request: dict[str, Any] = json.loads(body.plain)
+    message = ExportLogsServiceRequest()
+    ids = [
+        (record.pop("traceId", ""), record.pop("spanId", ""))
+        for resource in request["resourceLogs"]
+        for scope in resource["scopeLogs"]
+        for record in scope["logRecords"]
+    ]
+    ParseDict(request, message)
+    written = message.resource_logs[0].scope_logs[0].log_records
+    for record, (trace_id, span_id) in zip(written, ids, strict=True):
+        record.trace_id, record.span_id = bytes.fromhex(trace_id), bytes.fromhex(span_id)
+    return replace(body, content_type=PROTOBUF, gzipped=False, data=message.SerializeToString())
 
 
 # ------------------------------------------------------------------------------- what they say

@@ -31,7 +31,10 @@ from tests.pipeline import pipeline
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
     path.name: path.read_text()
-    for path in (ROOT / f"{n}.md" for n in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG"))
+    for path in (
+        *(ROOT / f"{n}.md" for n in ("README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")),
+        ROOT / "docs" / "RELIABILITY.md",
+    )
 }
 README = DOCUMENTS["README.md"]
 ARCHITECTURE = DOCUMENTS["ARCHITECTURE.md"]
@@ -306,14 +309,26 @@ def test_each_invariant_names_tests_that_exist() -> None:
     numbered = re.split(r"^\d+\. ", section, flags=re.MULTILINE)[1:]
     assert len(numbered) >= 10
     for invariant in numbered:
-        source, names = "", []
-        for code in CODE.findall(invariant.split("Tests:")[1]):
-            if code.startswith("tests/"):
-                source = (ROOT / code).read_text()
-            else:
-                assert f"def {code}(" in source, code
-                names.append(code)
-        assert names, invariant.splitlines()[0]
+        assert_names_tests(invariant.split("Tests:")[1])
+
+
+def test_each_promise_names_tests_that_exist() -> None:
+    rows = re.findall(r"^\| \*\*.*$", DOCUMENTS["RELIABILITY.md"], flags=re.MULTILINE)
+    assert rows
+    for row in rows:
+        assert_names_tests(row.split(" | ")[1])
+
+
+def assert_names_tests(text: str) -> None:
+    """Files, each followed by the names of tests in it."""
+    source, names = "", []
+    for code in CODE.findall(text):
+        if code.startswith("tests/"):
+            source = (ROOT / code).read_text()
+        else:
+            assert f"def {code}(" in source, code
+            names.append(code)
+    assert names, text
 
 
 def test_the_layer_table_is_the_tree() -> None:

@@ -7,17 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from google.protobuf.json_format import ParseDict
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from tests.fakes import COST, USAGE, ReceivedSpan, ReceivedSpans, number_object
 from tests.processes import OPEN_TURNS, Bridge, Langfuse, command, until
 from tests.recordings import (
-    PROTOBUF,
     Body,
+    as_protobuf,
     capture,
     captures,
     cost_usd,
@@ -120,7 +117,7 @@ def test_the_same_records_in_another_encoding_are_recognised_as_the_same(
 ) -> None:
     (plain,) = [body for body in SUBAGENT if body.signal == "logs"]
     gzipped = replace(plain, gzipped=True, data=gzip.compress(plain.data))
-    protobuf = replace(plain, content_type=PROTOBUF, data=as_protobuf(plain))
+    protobuf = as_protobuf(plain)
 
     with Bridge(tmp_path, langfuse.url) as bridge:
         bridge.post(plain, gzipped, protobuf)
@@ -136,23 +133,6 @@ def test_the_same_records_in_another_encoding_are_recognised_as_the_same(
     assert len(received.spans) == spans
     assert health["accepted"] == 6 * count([plain])["logs"]
     assert health["outcomes"]["duplicate"] == 5 * count([plain])["logs"]
-
-
-def as_protobuf(body: Body) -> bytes:
-    """An OTLP/JSON body in the other encoding; protobuf's own JSON has ids in base64."""
-    request: dict[str, Any] = json.loads(body.plain)
-    message = ExportLogsServiceRequest()
-    ids = [
-        (record.pop("traceId", ""), record.pop("spanId", ""))
-        for resource in request["resourceLogs"]
-        for scope in resource["scopeLogs"]
-        for record in scope["logRecords"]
-    ]
-    ParseDict(request, message)
-    written = message.resource_logs[0].scope_logs[0].log_records
-    for record, (trace_id, span_id) in zip(written, ids, strict=True):
-        record.trace_id, record.span_id = bytes.fromhex(trace_id), bytes.fromhex(span_id)
-    return message.SerializeToString()
 
 
 def test_without_keys_everything_is_kept_and_goes_out_once_there_are_some(

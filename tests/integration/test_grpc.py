@@ -44,8 +44,8 @@ from bridge.receive.records import count
 from bridge.store.inbox import Inbox
 from bridge.store.inbox_reader import InboxReader
 from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox
-from tests.processes import Bridge, command, until
-from tests.recordings import Body, capture
+from tests.processes import Bridge, command, free_port, post_over_grpc, until
+from tests.recordings import capture
 
 MAX_BODY_BYTES = 1_000_000
 PLENTY = 1 << 30
@@ -504,21 +504,8 @@ def refused(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
 def settings(folder: Path, grpc_port: str) -> dict[str, str]:
     return {"BRIDGE_DATA_DIR": str(folder / "data"), "BRIDGE_GRPC_PORT": grpc_port}
-
-
-def post_over_grpc(bridge: Bridge, *bodies: Body) -> None:
-    with grpc.insecure_channel(f"127.0.0.1:{bridge.settings['grpc_port']}") as channel:
-        for body in bodies:
-            method = f"/{SERVICES[Signal(body.signal)]}/Export"
-            export: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
-            assert export(body.data, timeout=DEADLINE_S, wait_for_ready=True) == b""
 
 
 def python(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
