@@ -49,7 +49,7 @@ STEADY_S = 30.0
 """A child that lived so long has recovered: its next restart is prompt again."""
 
 BACKLOG = 1024
-OTHER_FILES = ("tokens", "user.key")
+OTHER_FILES = ("tokens", ".tokens", "user.key")
 """What else of ours may be in the folder."""
 
 log = structlog.get_logger(__name__)

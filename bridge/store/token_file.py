@@ -81,10 +81,9 @@ def rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
     path = path.resolve()  # the file that a link leads to is replaced, not the link
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(path.parent) as folder:
+        with _locked(path):
             known = path.read_text("utf-8") if path.exists() else HEAD
             _replace(path, "".join(f"{line}\n" for line in change(known.splitlines())))
-            os.fsync(folder)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -92,12 +91,25 @@ def rewrite(path: Path, change: Callable[[list[str]], list[str]]) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    """Hold the folder against other writers; gives its descriptor."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file against other writers: by one beside it, since it is replaced itself.
+
+    Not by its folder, which a running bridge may hold.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
+        yield
+        _sync(path.parent)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -114,7 +114,7 @@ class QueueAgainstList(RuleBasedStateMachine):
         self.ledger = Ledger(self.folder / "ledger.db")
         self.all: set[Look] = set()
         self.now_ms = 0
-        self.restart()
+        self.looks = Looks(self.ledger, self.LONGEST_MS, most_near=2)
 
     @rule(
         in_ms=st.integers(min_value=-5, max_value=LONGEST_MS),
@@ -163,8 +163,7 @@ class QueueAgainstList(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        if self.all:
-            self.save()
+        self.save()
         self.looks = Looks(self.ledger, self.LONGEST_MS, most_near=2)
 
     @rule(back_ms=st.integers(min_value=100, max_value=1000))
