@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "bridge").rglob("*.py"))
 MAX_LINES = 400
 
-STAGES = {"receive", "store", "decode", "correlate", "langfuse", "terminal"}
+STAGES = {"receive", "store", "decode", "correlate", "langfuse", "terminal", "metrics"}
 SHARED = {"model", "otlp", "config", "errors", "clock", "telemetry", "protowire"}
 ALLOWED = {
     "__main__": {"cli"},

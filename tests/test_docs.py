@@ -19,6 +19,7 @@ from bridge.config import Config, example_file, load, settings_table
 from bridge.correlate.activity import counters
 from bridge.langfuse.score_configs import SCORE_DESCRIPTIONS
 from bridge.langfuse.session_scores import PROMPT_COST
+from bridge.metrics.families import metrics_table
 from bridge.model.delivery import LangfuseState
 from bridge.model.measures import PICO
 from bridge.model.outcomes import Outcome
@@ -272,6 +273,14 @@ def test_the_readme_explains_every_field_of_health_and_every_outcome() -> None:
     assert fields == reported - {"reason"}
     explained = set(CODE.findall(section))
     assert explained >= (fields - {"version"}) | set(Outcome) | set(LangfuseState)
+
+
+# -------------------------------------------------------------------------------------- metrics
+
+
+def test_the_metrics_table_of_the_readme_is_the_one_written_from_the_families() -> None:
+    start, end = "<!-- metrics:start -->", "<!-- metrics:end -->"
+    assert README.split(start)[1].split(end)[0].strip() == metrics_table()
 
 
 # -------------------------------------------------------------------------------- dependencies

@@ -27,6 +27,7 @@ from bridge.langfuse.mapping import Mapper
 from bridge.langfuse.session_scores import prompt_score, session_scores
 from bridge.langfuse.trace import TraceSettings
 from bridge.langfuse.wire import SpanEncoder
+from bridge.metrics.usage import tag_labels, usage_of
 from bridge.model.events import Record
 from bridge.model.foreign import ForeignSpan
 from bridge.model.measures import Measurement
@@ -73,6 +74,7 @@ class Assembler:
         self._settings = trace_settings(config)
         self._mapper = Mapper(self._settings)
         self._encoder = SpanEncoder()
+        self._tag_labels = tag_labels({tag.attribute: tag.key for tag in config.tags})
         self._aside = SettingAside(keeps_content=keeps_undecoded(config))
         self._decoder = decoder(config)
         self._correlator: Correlator | None = None
@@ -254,9 +256,11 @@ class Assembler:
                 work.outcomes[Outcome.OTHER_SCOPE] += 1
             case Measurement():
                 work.redacted += item.redacted
+                work.seen.note(item)
                 correlator.measure(item)
             case Record():
                 work.redacted += item.redacted
+                work.seen.note(item)
                 correlator.fold(item)
             case _:
                 assert_never(item)
@@ -285,6 +289,7 @@ class Assembler:
                 at_ms=now_ms,
                 forwarded=work.forwarded,
                 tallies=tallies(work),
+                counts=work.seen.counts(),
                 summaries=[summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
                 scores=self._scores(changes),
                 looks_done=changes.looks.done,
@@ -326,6 +331,7 @@ class Assembler:
             span=self._encoder.encode(observation),
             observed=settled.observed,
             folded=settled.folded,
+            usage=usage_of(settled, self._tag_labels),
         )
 
     def _quarantine(self, entry: InboxEntry, reason: str, now_ms: int) -> None:

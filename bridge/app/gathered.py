@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from bridge.app.counting import Seen
 from bridge.langfuse import ids
 from bridge.model.outcomes import Outcome
 from bridge.model.parts import Root, Settled
@@ -30,6 +31,7 @@ class Work:
         self.quarantined: list[Quarantined] = []
         self.forwarded: list[Forwarded] = []
         self.redacted = 0
+        self.seen = Seen()
         self.outcomes = Counter[Outcome]()
 
 

@@ -19,6 +19,7 @@ from bridge.app import child
 from bridge.app.doors import Doors, hosts
 from bridge.app.health import Health
 from bridge.app.reading import ledger_reader
+from bridge.app.scrape import Answers, Scrape
 from bridge.app.senders import Senders
 from bridge.clock import SystemClock
 from bridge.errors import StoreError
@@ -27,7 +28,9 @@ from bridge.receive.access import Access
 from bridge.receive.budget import MAX_BYTES, Budget
 from bridge.receive.http import make_app
 from bridge.receive.intake import Intake
+from bridge.receive.response import Answered
 from bridge.store.inbox import Inbox
+from bridge.store.inbox_reader import InboxReader
 from bridge.store.reader import LedgerReader
 from bridge.store.room import BoundedInbox
 
@@ -51,16 +54,29 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
     bounded = BoundedInbox(inbox, config.data_dir, config.max_disk_bytes)
     ledger = ledger_reader(config)
     seen_by_health = ledger_reader(config)  # which has a thread of its own
+    inbox_seen = InboxReader(config.data_dir / "inbox.db")
     intake = Intake(bounded)
     housekeeping = Housekeeping(inbox, bounded, ledger)
     senders = Senders(config)
     access = Access(SystemClock(), senders.tokens, rate_limit=config.rate_limit)
     refused = Counter[str]()
     budget = Budget(max(MAX_BYTES, config.max_body_bytes))
+    answers = Answers()
+    health = Health(config, inbox, seen_by_health, bounded, refused).report
+    scrape = Scrape(
+        config,
+        health=health,
+        inbox=inbox_seen,
+        ledger=seen_by_health,
+        answers=answers,
+        clock=SystemClock(),
+    )
     app = make_app(
         intake,
         SystemClock(),
-        Health(config, inbox, seen_by_health, bounded, refused).report,
+        health,
+        metrics=scrape.text,
+        took=partial(answers.note, "http"),
         budget=budget,
         max_body_bytes=config.max_body_bytes,
         access=access,
@@ -74,7 +90,13 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
         if config.grpc_port:
             listeners.append(
                 await _serve_grpc(
-                    config, intake, doors, budget=budget, access=access, refused=refused
+                    config,
+                    intake,
+                    doors,
+                    budget=budget,
+                    access=access,
+                    refused=refused,
+                    took=partial(answers.note, "grpc"),
                 )
             )
         async with asyncio.TaskGroup() as tasks:
@@ -91,6 +113,7 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
         inbox.close()
         ledger.close()
         seen_by_health.close()
+        inbox_seen.close()
 
 
 class _Listens(Protocol):
@@ -109,6 +132,7 @@ async def _serve_grpc(
     budget: Budget,
     access: Access,
     refused: Counter[str],
+    took: Answered,
 ) -> _Listens:
     from bridge.receive import grpc  # noqa: PLC0415  not paid for when it is off
 
@@ -121,6 +145,7 @@ async def _serve_grpc(
         max_body_bytes=config.max_body_bytes,
         access=access,
         refused=refused,
+        took=took,
         max_connections=doors.max_connections,
         certificates=doors.certificates,
     )

@@ -15,6 +15,7 @@ import structlog
 
 from bridge.app import child
 from bridge.app.assembler import Assembler
+from bridge.app.meter import Meter
 from bridge.clock import SteadyTime, SystemClock
 from bridge.errors import BridgeError, StoreError
 from bridge.langfuse.client import LangfuseTarget, connect
@@ -36,6 +37,8 @@ RETRY_S = 1.0
 CA_FILE_RETRY_S = 30.0
 PRUNE_S = 60.0
 ROOM_S = 1.0
+METER_S = 5.0
+"""How often times and sizes of deliveries go to the ledger: what a crash may lose of them."""
 STOP_GRACE_S = 4.0
 """For the request in flight at a stop; with the receiver's share it stays below ten seconds."""
 
@@ -152,12 +155,17 @@ async def work(config: "Config", stop: asyncio.Event) -> None:
     assembler = Assembler(config, inbox, ledger)
     thread = LedgerThread(ledger, assembler.forget)
     housekeeping = Housekeeping(config, ledger, thread)
+    meter = Meter()
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_assemble(assembler, thread, stop), name="assemble")
-            tasks.create_task(_deliver(config, thread, stop), name="deliver")
+            tasks.create_task(_deliver(config, thread, stop, meter), name="deliver")
+            tasks.create_task(
+                child.every(METER_S, stop, lambda: _save(meter, ledger, thread)), name="meter"
+            )
             for interval_s, chore in housekeeping.chores:
                 tasks.create_task(child.every(interval_s, stop, chore), name=chore.__name__)
+        await _save(meter, ledger, thread)
     finally:
         await thread.close()
         inbox.close()
@@ -191,7 +199,9 @@ async def _isolate(assembler: Assembler, thread: LedgerThread, clock: SystemCloc
         await asyncio.sleep(RETRY_S)
 
 
-async def _deliver(config: "Config", thread: LedgerThread, stop: asyncio.Event) -> None:
+async def _deliver(
+    config: "Config", thread: LedgerThread, stop: asyncio.Event, meter: Meter
+) -> None:
     if config.langfuse_public_key is None or config.langfuse_secret_key is None:
         await thread.note(LangfuseState.LOCAL, "no keys")
         return
@@ -204,7 +214,9 @@ async def _deliver(config: "Config", thread: LedgerThread, stop: asyncio.Event) 
     if not await _trusts(config, thread, stop):
         return
     async with connect(target) as client:
-        deliverer = Deliverer(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S)
+        deliverer = Deliverer(
+            thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S, attempted=meter.note
+        )
         scores = ScoreSender(thread, client, SystemClock(), stop_grace_s=STOP_GRACE_S)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(deliverer.run(stop), name="spans")
@@ -223,6 +235,17 @@ async def _trusts(config: "Config", thread: LedgerThread, stop: asyncio.Event) -
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), CA_FILE_RETRY_S)
     return not stop.is_set()
+
+
+async def _save(meter: Meter, ledger: Ledger, thread: LedgerThread) -> None:
+    """Add what was metered to the ledger; what cannot be added now is not worth waiting for."""
+    counts = meter.take()
+    if not counts:
+        return
+    try:
+        await thread.run(lambda: ledger.count(counts))
+    except StoreError as error:
+        log.warning("ledger.counts_lost", reason=str(error))
 
 
 class Housekeeping:

@@ -18,6 +18,7 @@ in hand when we stop is still pending in the outbox.
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, assert_never
 
@@ -61,6 +62,22 @@ class BatchLimits(msgspec.Struct, frozen=True, kw_only=True):
     export_bytes: int = 3_500_000
 
 
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One request with spans, and what was made of its answer.
+
+    Attributes:
+        ending: The tag of its ``DeliveryOutcome``.
+    """
+
+    spans: int
+    took_s: float
+    ending: str
+
+
+def told_nobody(_attempt: Attempt) -> None:
+    """For a deliverer whose attempts nobody counts."""
+
+
 class Outbox(Protocol):
     """What delivery needs of the ledger. Everything told to it is on disk when it returns."""
 
@@ -100,6 +117,7 @@ class Deliverer:
         wait_for_work: Instead of polling: returns when it may be worth looking again.
         stop_grace_s: How long a request in flight may still take after a stop request. Cut off,
             it may have been stored, and then comes twice.
+        attempted: Is told of every request that was answered, or failed.
     """
 
     def __init__(
@@ -115,7 +133,9 @@ class Deliverer:
         poll_interval_s: float = 0.1,
         wait_for_work: Callable[[], Coroutine[Any, Any, None]] | None = None,
         stop_grace_s: float = 5.0,
+        attempted: Callable[[Attempt], None] = told_nobody,
     ) -> None:
+        self._attempted = attempted
         self._outbox = outbox
         self._client = client
         self._clock = clock
@@ -174,10 +194,14 @@ class Deliverer:
         if len(export) > self._limits.export_bytes and len(batch) > 1:
             return SplitBatch(reason=f"{len(export)} bytes are more than one export may have.")
         while not stop.is_set():
+            began_s = time.monotonic()
             answer = await within(self._client.post_spans(export), stop, self._stop_grace_s)
             if answer is None:
                 break
             outcome = decide(answer, len(batch), self._trouble.failures + 1, self._jitter())
+            took_s = time.monotonic() - began_s
+            ending = outcome.__struct_config__.tag
+            self._attempted(Attempt(spans=len(batch), took_s=took_s, ending=str(ending)))
             if not isinstance(outcome, RetryLater):
                 await self._reached()
                 return outcome

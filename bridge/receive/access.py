@@ -23,6 +23,11 @@ from bridge.receive.request import Refusal, RefusedError
 
 WHAT_TO_SET: Final = 'set OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer TOKEN" for the exporter'
 
+WHO_MAY_SCRAPE: Final = (
+    "Metrics are told to requests with a token and to this machine itself; give Prometheus a token "
+    "as authorization.credentials_file."
+)
+
 FORWARDING_HEADERS: Final = ("forwarded", "x-forwarded-for", "via")
 """Who has one of these was sent on by a proxy, and may be anywhere."""
 

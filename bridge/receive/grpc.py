@@ -17,6 +17,7 @@ connections and answer none.
 import asyncio
 import functools
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +44,7 @@ from bridge.receive.http import (
 )
 from bridge.receive.journal import note, note_failure
 from bridge.receive.request import MAX_BODY_BYTES, Refusal, RefusedError, check_number
-from bridge.receive.response import EMPTY_RESPONSE
+from bridge.receive.response import EMPTY_RESPONSE, Answered, told_nobody
 from bridge.receive.tls import Certificates, Identity
 
 SERVICES: Final[Mapping[Signal, str]] = {
@@ -92,6 +93,7 @@ async def serve(
     max_body_bytes: int = MAX_BODY_BYTES,
     access: Access | None = None,
     refused: Counter[str] | None = None,
+    took: Answered = told_nobody,
     max_connections: int = MAX_CONNECTIONS,
     certificates: Certificates | None = None,
 ) -> "Exporting":
@@ -105,6 +107,7 @@ async def serve(
         max_body_bytes: Largest message, on the wire and inflated.
         access: Who may send; without it, everybody.
         refused: Counts refusals by their reason, if given.
+        took: Is told how each call was answered, and how long that took.
         max_connections: More are closed at once.
         certificates: With TLS, and then with nothing else; looked at again at each handshake.
 
@@ -124,6 +127,7 @@ async def serve(
         budget=budget or Budget(max_body_bytes),
         access=access or Access(clock),
         refused=Counter() if refused is None else refused,
+        took=took,
     )
     try:
         exporting.port = _add_port(server, address, certificates)
@@ -187,6 +191,7 @@ class Exporting:
         budget: Budget,
         access: Access,
         refused: Counter[str],
+        took: Answered = told_nobody,
     ) -> None:
         self.port = 0
         self._server = server
@@ -195,6 +200,7 @@ class Exporting:
         self._clock = clock
         self._access = access
         self._refused = refused
+        self._took = took
         self._check_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-grpc-check")
         server.add_generic_rpc_handlers([_Door(self._handler)])
 
@@ -209,19 +215,26 @@ class Exporting:
             sender = self._access.admit(metadata)
         except RefusedError as refused:
             self._count_refusal(refused.refusal)
-            return _refusing(_refused(refused))
+            return self._refusing(_refused(refused))
         except Exception as error:  # noqa: BLE001 - the root of a call
             note_failure(error)
-            return _refusing(_unavailable(RETRY_AFTER_S))
+            return self._refusing(_unavailable(RETRY_AFTER_S))
         # Without a deserializer the handler is given the message's bytes.
         return grpc.unary_unary_rpc_method_handler(functools.partial(self._export, signal, sender))
+
+    def _refusing(self, failure: _Failure) -> Handler:
+        self._took(failure.code.name, 0.0)
+        return _refusing(failure)
 
     def _count_refusal(self, refusal: Refusal) -> None:
         self._refused[refusal.value] += 1
         note(logging.DEBUG, "receive.refused", reason=refusal)
 
     async def _export(self, signal: Signal, sender: Sender, body: bytes, call: Call) -> bytes:
+        began_s = time.monotonic()
         failure = await self._failure(signal, sender, body)
+        code = grpc.StatusCode.OK if failure is None else failure.code
+        self._took(code.name, time.monotonic() - began_s)
         if failure is not None:
             await call.abort(*failure)
         return EMPTY_RESPONSE[Encoding.PROTOBUF]

@@ -1,18 +1,20 @@
 """OTLP over HTTP: the shell that reads requests and sends answers.
 
 Responsible for: one port, with or without TLS, the three export routes below any prefix,
-``GET /healthz``, and that every request is answered, whatever happens.
+``GET /healthz`` and ``/metrics``, and that every request is answered, whatever happens.
 Left to others: who may send (``access``), whether to accept (``origin``, ``request``), committing
-(``intake``), the words of an answer (``response``), what health is (the caller), how long a
-connection may keep silent and how many there may be (``connections``), certificates (``tls``).
+(``intake``), the words of an answer (``response``), what health and metrics are (the caller), how
+long a connection may keep silent and how many there may be (``connections``), certificates
+(``tls``).
 """
 
 import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Final, NamedTuple, Protocol
@@ -24,7 +26,7 @@ from bridge.clock import Clock
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import Encoding, ExportRequest
 from bridge.receive import response
-from bridge.receive.access import Access, Sender
+from bridge.receive.access import WHO_MAY_SCRAPE, Access, Sender
 from bridge.receive.budget import Budget, Share
 from bridge.receive.connections import ConnectionLimits, Connections, is_crowded, watch
 from bridge.receive.journal import note, note_failure
@@ -39,13 +41,14 @@ from bridge.receive.request import (
     count_records,
     encoding_of,
 )
-from bridge.receive.response import Answer
+from bridge.receive.response import Answer, Answered, told_nobody
 from bridge.receive.tls import keep_buffers_small
 
 HealthReport = Callable[[], Mapping[str, object]]
+MetricsReport = Callable[[], tuple[bytes, str]]  # the text, and its content type
 
 PUBLIC_HEALTH: Final = ("status", "version")
-"""What of the health report anybody may know."""
+"""What of the health report anybody may know: a balancer asks without a token."""
 
 LARGE_BODY_BYTES: Final = 32 * 1024
 """Larger bodies are checked on a thread, one at a time: inflating lets the loop go on, and only
@@ -96,6 +99,8 @@ def make_app(
     answered: Counter[int] | None = None,
     access: Access | None = None,
     refused: Counter[str] | None = None,
+    metrics: MetricsReport | None = None,
+    took: Answered = told_nobody,
 ) -> web.Application:
     """Build the receiver's HTTP application, to be run by ``serve``.
 
@@ -111,6 +116,8 @@ def make_app(
         answered: Counts answers by HTTP status, if given.
         access: Who may send; without it, everybody.
         refused: Counts refusals by their reason, if given.
+        metrics: What ``GET /metrics`` answers; called as ``health`` is.
+        took: Is told how each export request was answered, and how long that took.
     """
     limits = _Limits(
         body_bytes=max_body_bytes,
@@ -122,12 +129,17 @@ def make_app(
     counters = _Counters(
         answered=Counter() if answered is None else answered,
         refused=Counter() if refused is None else refused,
+        took=took,
     )
     access = access or Access(clock)
-    receiver = _Receiver(intake, clock, health, limits, access=access, counters=counters)
+    receiver = _Receiver(
+        intake, clock, health, limits, access=access, counters=counters, metrics=metrics
+    )
     app = web.Application(middlewares=[watch])
     app.router.add_get("/healthz", receiver.answer_health)
-    app.router.add_route("*", "/healthz", receiver.refuse_health)
+    app.router.add_get("/metrics", receiver.answer_metrics)
+    for path in ("/healthz", "/metrics"):
+        app.router.add_route("*", path, receiver.refuse_method)
     app.router.add_route("*", "/{path:.*}", receiver.answer_export)
     app.cleanup_ctx.append(receiver.threads)
     return app
@@ -209,6 +221,7 @@ class _Limits(NamedTuple):
 class _Counters(NamedTuple):
     answered: Counter[int]
     refused: Counter[str]
+    took: Answered
 
 
 class _Receiver:
@@ -223,7 +236,9 @@ class _Receiver:
         *,
         access: Access,
         counters: _Counters,
+        metrics: MetricsReport | None,
     ) -> None:
+        self._metrics = metrics
         self._intake = intake
         self._clock = clock
         self._health = health
@@ -242,6 +257,7 @@ class _Receiver:
     async def answer_export(self, request: web.Request) -> web.Response:
         """Accept an export request, or say why not."""
         encoding = encoding_of(request.headers) or Encoding.JSON
+        began_s = time.monotonic()
         try:
             await self._accept(request)
             answer = response.accepted(encoding)
@@ -251,29 +267,47 @@ class _Receiver:
             answer = response.unavailable(unavailable.retry_after_s, encoding)
         except Exception as error:  # noqa: BLE001 - the root of a request: a 500 loses the batch
             answer = _failed(error, encoding)
+        self._counters.took(str(answer.status), time.monotonic() - began_s)
         return self._send(answer)
 
     async def answer_health(self, request: web.Request) -> web.Response:
-        """Answer what ``health`` says, as JSON.
+        """Answer what ``health`` says, all of it to those who may send and on this machine."""
+        return await self._answer_look(request, self._told_health)
 
-        A balancer that asks without a token is told the bridge's state and no more; all of it is
-        for those who may send, and for a person on this machine.
-        """
-        loop = asyncio.get_running_loop()
+    async def answer_metrics(self, request: web.Request) -> web.Response:
+        """Answer what ``metrics`` says, to those who are told all of health."""
+        return await self._answer_look(request, self._told_metrics)
+
+    async def _answer_look(
+        self, request: web.Request, tell: Callable[[web.Request], Awaitable[Answer]]
+    ) -> web.Response:
         try:
             check_origin(request.headers, self._limits.hosts)
-            report = await loop.run_in_executor(self._health_thread, self._health)
-            if not self._access.may_see(request.headers, request.remote):
-                report = {key: report[key] for key in PUBLIC_HEALTH if key in report}
-            answer = Answer(status=200, content_type=Encoding.JSON, body=orjson.dumps(dict(report)))
+            answer = await tell(request)
         except RefusedError as refused:
             answer = self._refusal(refused, Encoding.JSON)
         except Exception as error:  # noqa: BLE001 - the root of a request
             answer = _failed(error, Encoding.JSON)
         return self._send(answer)
 
-    async def refuse_health(self, _: web.Request) -> web.Response:
-        """Answer any other method on the path of ``answer_health``."""
+    async def _told_health(self, request: web.Request) -> Answer:
+        loop = asyncio.get_running_loop()
+        report = await loop.run_in_executor(self._health_thread, self._health)
+        if not self._access.may_see(request.headers, request.remote):
+            report = {key: report[key] for key in PUBLIC_HEALTH if key in report}
+        return Answer(status=200, content_type=Encoding.JSON, body=orjson.dumps(dict(report)))
+
+    async def _told_metrics(self, request: web.Request) -> Answer:
+        if self._metrics is None:
+            raise RefusedError(Refusal.NOT_FOUND, "There are no metrics here.")
+        if not self._access.may_see(request.headers, request.remote):
+            raise RefusedError(Refusal.UNAUTHENTICATED, WHO_MAY_SCRAPE)
+        loop = asyncio.get_running_loop()
+        body, content_type = await loop.run_in_executor(self._health_thread, self._metrics)
+        return Answer(status=200, content_type=content_type, body=body)
+
+    async def refuse_method(self, _: web.Request) -> web.Response:
+        """Answer any other method on a path that is only read."""
         text = "Only GET is served here."
         return self._send(response.refused(Refusal.METHOD, text, Encoding.JSON, allow="GET, HEAD"))
 

@@ -7,6 +7,7 @@ The client drops a batch on every failure except 429, 502, 503 and 504, which is
 500 here: what is our fault is 503, with the time after which to come again.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
@@ -52,6 +53,14 @@ STATUSES: Final = {
 EMPTY_RESPONSE: Final = {Encoding.PROTOBUF: b"", Encoding.JSON: b"{}"}
 """An Export…ServiceResponse without partial_success: everything was taken. The same bytes for
 all three signals."""
+
+
+Answered = Callable[[str, float], None]
+"""Is told of every export request: the status of its answer, and how many seconds it took."""
+
+
+def told_nobody(_status: str, _took_s: float) -> None:
+    """For a door whose answers nobody counts."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

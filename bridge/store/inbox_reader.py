@@ -28,6 +28,8 @@ READ: Final = (
     " ORDER BY position LIMIT :limit"
 )
 
+OLDEST: Final = "SELECT received_at_ms FROM requests WHERE position > ? ORDER BY position LIMIT 1"
+
 READ_PARTS: Final = "SELECT body FROM parts WHERE position = ? ORDER BY number"
 PARTS_BYTES: Final = "SELECT ifnull(sum(length(body)), 0) FROM parts WHERE position = ?"
 
@@ -86,6 +88,16 @@ class InboxReader:
                 () if connection is None else connection.execute("SELECT name, value FROM totals")
             )
             return totals_of(dict(rows))
+
+    def oldest_ms(self, after: int) -> int | None:
+        """When the first request behind position ``after`` was received; None: there is none.
+
+        Raises:
+            StoreError: The file cannot be read; the next call opens it anew.
+        """
+        with self._reading() as connection:
+            row = connection and connection.execute(OLDEST, (after,)).fetchone()
+            return row[0] if row else None
 
     def close(self) -> None:
         """Close the file; a later call opens it again."""

@@ -6,25 +6,22 @@ state before or after it and nothing between.
 """
 
 import sqlite3
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
-
 from bridge.clock import SteadyTime
 from bridge.errors import DamagedStoreError, StoreError
+from bridge.model.counted import Series
 from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.outcomes import Outcome
 from bridge.model.requests import Progress
 from bridge.model.scores import PendingScore
-from bridge.store import damage, quarantine, retention, scores
-from bridge.store import step as rows
+from bridge.store import counts, damage, retention, scores
+from bridge.store.applying import apply
 from bridge.store.facts import add_totals, fact, set_fact
 from bridge.store.ledger_salvage import REMAKE
-from bridge.store.quarantine import ASSEMBLED
 from bridge.store.schema import (
     INBOX,
     PROGRESS,
@@ -155,31 +152,16 @@ class Ledger:
     def commit(self, step: Step) -> None:
         """Make a step true, all of it or nothing, with one fsync."""
         with self._transaction() as connection:
-            self._apply(connection, step)
+            apply(connection, step, self._aged(connection, step.at_ms))
 
     def rehearse(self, step: Step) -> None:
         """Do all that ``commit`` does, and undo it: for those who want to know whether it fails."""
         with self._reported() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                self._apply(connection, step)
+                apply(connection, step, self._aged(connection, step.at_ms))
             finally:
                 connection.execute("ROLLBACK")
-
-    def _apply(self, connection: sqlite3.Connection, step: Step) -> None:
-        quarantine.keep(connection, step)
-        step = replace(step, at_ms=self._aged(connection, step.at_ms))
-        totals = _insert_finished(connection, step) + _outcome_totals(step)
-        connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
-        connection.executemany(rows.SAVE_CONVERSATION, rows.conversation_rows(step))
-        connection.executemany(rows.TAKE_LOOK_OUT, step.looks_done)
-        connection.executemany(rows.PLAN_LOOK, step.looks_planned)
-        connection.executemany(rows.SAVE_SESSION, rows.session_rows(step))
-        scores.save(connection, step.scores, step.at_ms)
-        add_totals(connection, totals)
-        add_totals(connection, step.tallies)
-        set_fact(connection, WATERMARK, str(step.watermark))
-        set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
 
     def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
         """The oldest pending spans up to the bounds, at least one if there is any."""
@@ -234,6 +216,11 @@ class Ledger:
         with self._transaction() as connection:
             scores.refused(connection, pending, reason, self._aged(connection, at_ms))
             add_totals(connection, {SCORES_REJECTED: 1})
+
+    def count(self, changes: Mapping[Series, int]) -> None:
+        """Add to numbers that are shown to Prometheus only."""
+        with self._transaction() as connection:
+            counts.add(connection, changes)
 
     def note(self, state: LangfuseState) -> None:
         """Remember what is known of Langfuse, for ``/healthz``."""
@@ -349,34 +336,6 @@ def _taken_in(connection: sqlite3.Connection) -> int:
         " + (SELECT ifnull(sum(held), 0) FROM conversations WHERE live)"
     ).fetchone()
     return int(records)
-
-
-def _insert_finished(connection: sqlite3.Connection, step: Step) -> Counter[str]:
-    """Insert the observations; what their records have ended as.
-
-    Records of an observation that was there already are repetitions.
-    """
-    totals: Counter[str] = Counter()
-    for finished in step.finished:
-        row = rows.observation_row(finished, step.at_ms)
-        if connection.execute(rows.INSERT, row).rowcount:
-            totals[ASSEMBLED] += 1
-            totals[Outcome.OBSERVED] += finished.observed
-            totals[Outcome.FOLDED] += finished.folded
-        else:
-            totals[Outcome.DUPLICATE] += finished.observed + finished.folded
-    for forwarded in step.forwarded:
-        row = rows.forwarded_row(forwarded, step.at_ms)
-        new = connection.execute(rows.INSERT_FORWARDED, row).rowcount
-        totals[Outcome.FORWARDED if new else Outcome.DUPLICATE] += 1
-        totals[ASSEMBLED] += new
-    return totals
-
-
-def _outcome_totals(step: Step) -> Counter[str]:
-    totals = Counter({outcome.value: count for outcome, count in step.outcomes.items()})
-    totals[Outcome.QUARANTINED] += sum(item.records for item in step.quarantined)
-    return totals
 
 
 _STATE: Final = {

@@ -21,7 +21,7 @@ from bridge.model.outcomes import Outcome
 from bridge.model.packing import unpacker
 from bridge.model.sessions import SessionNumbers
 from bridge.model.views import NO_SESSION, SessionSummary, TraceView
-from bridge.store import damage
+from bridge.store import counts, damage
 from bridge.store.inbox_schema import InboxTotals
 from bridge.store.ledger import (
     COST_GAPS,
@@ -30,6 +30,8 @@ from bridge.store.ledger import (
     LANGFUSE,
     LAST_DELIVERY,
     REDACTED,
+    SCORES_DELIVERED,
+    SCORES_REJECTED,
     TAKEN_BEFORE,
     UNPRICED,
 )
@@ -89,6 +91,26 @@ class LedgerTotals(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.outcomes.values()) + self.live_records + sum(totals.kept_records.values())
 
 
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """What is watched besides the totals.
+
+    Attributes:
+        scores: Values of scores by how they ended.
+        open_turns: Turns that are not closed.
+        open_sessions: Sessions, or installations that tell none, of which something goes on.
+        held_since_ms: Start of the oldest turn that holds records, by the client's clock.
+        pending_since_ms: When the oldest pending observation was made.
+        counts: (name, labels, value): the series of the table ``counts``.
+    """
+
+    scores: dict[str, int]
+    open_turns: int
+    open_sessions: int
+    held_since_ms: int | None
+    pending_since_ms: int | None
+    counts: list[tuple[str, dict[str, str], int]]
+
+
 class LedgerReader:
     """Read-only; any process or thread.
 
@@ -135,6 +157,27 @@ class LedgerReader:
             facts = dict(connection.execute(_MARK, (INBOX, WATERMARK)))
         known = inbox is not None and facts.get(INBOX) == inbox
         return int(facts.get(WATERMARK, 0)) if known else 0
+
+    def watched(self) -> Watched:
+        """What Prometheus is shown besides ``totals``."""
+        with self._reading() as connection:
+            connection.execute("BEGIN")
+            totals = dict(connection.execute("SELECT name, value FROM totals"))
+            row = connection.execute(_WATCHED).fetchone()
+            series = counts.read(connection)
+            connection.execute("COMMIT")
+        turns, sessions, held_since_ms, pending_since_ms = row
+        return Watched(
+            scores={
+                "delivered": totals.get(SCORES_DELIVERED, 0),
+                "rejected": totals.get(SCORES_REJECTED, 0),
+            },
+            open_turns=turns,
+            open_sessions=sessions,
+            held_since_ms=held_since_ms,
+            pending_since_ms=pending_since_ms,
+            counts=series,
+        )
 
     def sessions(self, limit: int) -> list[SessionSummary]:
         """The sessions that were active last, latest first."""
@@ -269,6 +312,12 @@ _LIVE_RECORDS: Final = (
 )
 _PENDING: Final = "SELECT count(*) FROM observations WHERE state = 'pending'"
 _MARK: Final = "SELECT name, value FROM facts WHERE name IN (?, ?)"
+_WATCHED: Final = """
+    SELECT (SELECT count(*) FROM turns WHERE live),
+        (SELECT count(*) FROM conversations WHERE live),
+        (SELECT min(started_ms) FROM turns WHERE live AND held > 0),
+        (SELECT changed_at_ms FROM observations WHERE state = 'pending' ORDER BY position LIMIT 1)
+"""
 _SESSIONS: Final = f"""
     WITH summaries AS (SELECT trace_id FROM turns WHERE is_summary),
     shown AS (

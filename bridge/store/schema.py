@@ -19,6 +19,7 @@ TABLES: Final = (
     "sessions",
     "quarantine",
     "totals",
+    "counts",
     "facts",
 )
 
@@ -113,6 +114,12 @@ LEDGER: Final = (
     """CREATE TABLE IF NOT EXISTS totals (
         name TEXT PRIMARY KEY, value INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS counts (
+        name TEXT NOT NULL,
+        labels TEXT NOT NULL, -- a JSON object, its keys sorted
+        value INTEGER NOT NULL,
+        PRIMARY KEY (name, labels)
+    ) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
 """
@@ -126,7 +133,7 @@ LEDGER: Final = (
 * ``sessions.numbers`` are a session's totals, for people at a terminal.
 * ``quarantine.body`` is as ``step.Quarantined`` says; ``totals`` has the sum of their bytes.
 * ``totals`` count record outcomes and observations; ``facts`` hold the watermark and what is known
-  of Langfuse.
+  of Langfuse. ``counts`` are what Prometheus is shown besides, by labels.
 """
 
 

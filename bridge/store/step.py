@@ -6,6 +6,7 @@ from typing import Final, Protocol
 import msgspec
 import orjson
 
+from bridge.model.counted import Series
 from bridge.model.foreign import Forwarded
 from bridge.model.observations import Level, Observation
 from bridge.model.outcomes import Outcome
@@ -49,12 +50,17 @@ class ConversationState(Protocol):
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """An observation with its span bytes, and the records that ended in it: as in ``Settled``."""
+    """An observation with its span bytes, and the records that ended in it: as in ``Settled``.
+
+    Attributes:
+        usage: What it adds to the usage totals, if it is new.
+    """
 
     observation: Observation
     span: bytes
     observed: int
     folded: int
+    usage: Mapping[Series, int] = {}
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +99,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         progress: How much of the next one was.
         turns: (turn, trace id) of every turn that changed.
         forwarded: Spans of other programs, each one record.
-        tallies: What else is counted, by name.
+        tallies: What else is counted, by name; ``counts``: by name and labels.
         scores: (score, urgent) of every score that may have changed.
         sessions: (session id, its numbers) of every session that changed.
         looks_done: What is taken out of the queue of looks, before ``looks_planned`` are put in.
@@ -110,6 +116,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     summaries: Sequence[SummaryTrace] = ()
     forwarded: Sequence[Forwarded] = ()
     tallies: Mapping[str, int] = {}
+    counts: Mapping[Series, int] = {}
     scores: Sequence[tuple[Score, bool]] = ()
     sessions: Sequence[tuple[str, SessionNumbers]] = ()
     looks_done: Sequence[Look] = ()

@@ -1,0 +1,72 @@
+"""One assemble step made true, inside a transaction of the ledger's."""
+
+import sqlite3
+from collections import Counter
+
+from msgspec.structs import replace
+
+from bridge.model.counted import Series
+from bridge.model.outcomes import Outcome
+from bridge.store import counts, quarantine, scores
+from bridge.store import step as rows
+from bridge.store.facts import add_totals, set_fact
+from bridge.store.quarantine import ASSEMBLED
+from bridge.store.schema import PROGRESS, WATERMARK
+from bridge.store.step import Step
+
+
+def apply(connection: sqlite3.Connection, step: Step, aged_ms: int) -> None:
+    """Write all that a step leads to.
+
+    Args:
+        connection: In a transaction.
+        step: What to make true.
+        aged_ms: Its time as ages of rows are measured; people are shown ``step.at_ms``.
+    """
+    quarantine.keep(connection, step)
+    step = replace(step, at_ms=aged_ms)
+    inserted, usage = _insert_finished(connection, step)
+    connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
+    connection.executemany(rows.SAVE_CONVERSATION, rows.conversation_rows(step))
+    connection.executemany(rows.TAKE_LOOK_OUT, step.looks_done)
+    connection.executemany(rows.PLAN_LOOK, step.looks_planned)
+    connection.executemany(rows.SAVE_SESSION, rows.session_rows(step))
+    scores.save(connection, step.scores, step.at_ms)
+    add_totals(connection, inserted + _outcome_totals(step))
+    add_totals(connection, step.tallies)
+    counts.add(connection, usage)
+    counts.add(connection, step.counts)
+    set_fact(connection, WATERMARK, str(step.watermark))
+    set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
+
+
+def _insert_finished(
+    connection: sqlite3.Connection, step: Step
+) -> tuple[Counter[str], Counter[Series]]:
+    """Insert the observations; what their records have ended as, and what they add to usage.
+
+    Records of an observation that was there already are repetitions, and add nothing.
+    """
+    totals: Counter[str] = Counter()
+    usage: Counter[Series] = Counter()
+    for finished in step.finished:
+        row = rows.observation_row(finished, step.at_ms)
+        if connection.execute(rows.INSERT, row).rowcount:
+            totals[ASSEMBLED] += 1
+            totals[Outcome.OBSERVED] += finished.observed
+            totals[Outcome.FOLDED] += finished.folded
+            usage.update(finished.usage)
+        else:
+            totals[Outcome.DUPLICATE] += finished.observed + finished.folded
+    for forwarded in step.forwarded:
+        row = rows.forwarded_row(forwarded, step.at_ms)
+        new = connection.execute(rows.INSERT_FORWARDED, row).rowcount
+        totals[Outcome.FORWARDED if new else Outcome.DUPLICATE] += 1
+        totals[ASSEMBLED] += new
+    return totals, usage
+
+
+def _outcome_totals(step: Step) -> Counter[str]:
+    totals = Counter({outcome.value: count for outcome, count in step.outcomes.items()})
+    totals[Outcome.QUARANTINED] += sum(item.records for item in step.quarantined)
+    return totals
