@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos fuzz check format check-config clean
+.PHONY: help demo run test chaos fuzz check format check-config image clean
 
 #: list these targets
 help:
@@ -49,6 +49,10 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+#: build the image without Docker and try it: as root, with buildah and debootstrap
+image:
+	config/build-image.sh
 
 #: set up .venv for working on the bridge
 .venv: $(VENV)/.dev

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -350,6 +351,18 @@ class Bridge:
         """How many turns are not closed; a turn of which nothing was made yet is not seen."""
         with contextlib.closing(LedgerReader(self.data_dir / "ledger.db", decode_span)) as ledger:
             return sum(session.live for session in ledger.sessions(EVERY_SESSION))
+
+
+class SecureBridge(Bridge):
+    """A bridge whose health is asked for over TLS; ``trusted`` is to be set before it starts."""
+
+    trusted: ssl.SSLContext
+
+    def connection(self) -> http.client.HTTPConnection:
+        """One over TLS, not open yet."""
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self.port, timeout=DEADLINE_S, context=self.trusted
+        )
 
 
 class Client:

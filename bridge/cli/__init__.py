@@ -3,6 +3,7 @@
 ``arguments`` what can be written on the command line
 ``commands``  one function for each command, but for
 ``daemon``    the daemon's own,
+``health``    the command ``health``,
 ``tokens``    the command ``token``, and
 ``quarantine`` the actions of the command of that name
 ``printing``  a terminal, a pipe or JSON
@@ -44,11 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    # Only now: rich and pydantic would make --help and wrong usage wait, and rich the daemon.
+    # Only now: rich and pydantic would make --help and wrong usage wait, and rich the daemon and
+    # what a container runs every half minute.
     if name == "run":
         from bridge.cli.daemon import run  # noqa: PLC0415
 
         return run
+    if name == "health":
+        from bridge.cli.health import health  # noqa: PLC0415
+
+        return health
     from bridge.cli.commands import COMMANDS  # noqa: PLC0415
 
     return COMMANDS[name]

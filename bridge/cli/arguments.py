@@ -31,6 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_quarantine(commands.add("quarantine", "what could not be taken in, and trying it again"))
     _add_send(commands.add("send", "post recorded export requests to an endpoint"))
+    _add_health(commands.add("health", "ask a bridge how it is; 0 is well, 1 is not"))
     _add_token(commands.add("token", "make, list and revoke the tokens that senders need"))
     check = commands.add("check-config", "print every setting and where it was set", OPTIONS)
     check.add_argument("--example", action="store_true", help="print an example file instead")
@@ -99,6 +100,15 @@ def _add_send(parser: argparse.ArgumentParser) -> None:
         "--header", metavar="K=V", action="append", type=_header, default=[], help="sent along"
     )
     _add_json(parser)
+
+
+def _add_health(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", metavar="URL", help="whom to ask (default: this bridge)")
+    about = "authorities to trust besides the system's (default: this bridge's certificate)"
+    parser.add_argument("--ca", metavar="FILE", type=Path, help=about)
+    shown = "certificate to show to a bridge that asks for one"
+    parser.add_argument("--cert", metavar="FILE", type=Path, help=shown)
+    parser.add_argument("--key", metavar="FILE", type=Path, help="key of that certificate")
 
 
 def _add_token(parser: argparse.ArgumentParser) -> None:

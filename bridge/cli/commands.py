@@ -1,4 +1,6 @@
-"""One function for each command (``run`` has its own module): parsed arguments in, exit code out.
+"""One function for each command: parsed arguments in, exit code out.
+
+``run``, ``health`` and ``token`` have modules of their own.
 
 Failures that are the bridge's own (``BridgeError``) and wrong configuration pass through to
 ``main``, which words them.
@@ -11,7 +13,8 @@ from contextlib import AbstractContextManager, closing
 
 from bridge.cli import tokens
 from bridge.cli.arguments import PROG
-from bridge.cli.daemon import read_sources, run
+from bridge.cli.daemon import own_url, read_sources, run
+from bridge.cli.health import health
 from bridge.cli.printing import (
     FAILED,
     OK,
@@ -74,7 +77,7 @@ def send(args: argparse.Namespace) -> int:
     """Recorded export requests to an endpoint."""
     try:
         requests = captures.find(args.paths)
-        to = sending.endpoint(args.endpoint or _own_endpoint(_load(args).config))
+        to = sending.endpoint(args.endpoint or own_url(_load(args).config))
     except (captures.CaptureError, sending.EndpointError) as error:
         fail(str(error))
         return USAGE
@@ -124,6 +127,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "show": show,
     "quarantine": quarantine,
     "send": send,
+    "health": health,
     "token": token,
     "check-config": check_config,
 }
@@ -142,13 +146,6 @@ def _ledger(config: Config) -> AbstractContextManager[LedgerReader]:
         advice = f"nothing is kept in {config.data_dir} yet; start the bridge with `{PROG} run`"
         raise BridgeError(advice)
     return closing(LedgerReader(config.ledger_path, decode_span))
-
-
-def _own_endpoint(config: Config) -> str:
-    # 0.0.0.0 and :: are addresses to listen on, not to post to.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104
-    scheme = "http" if config.tls_cert is None else "https"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
 def _send_showing(

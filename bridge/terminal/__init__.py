@@ -11,6 +11,7 @@
 ``captures`` recorded export requests as files
 ``sending``  posting them to an endpoint
 ``progress`` how far that has come
+``asking``   asking a bridge how it is
 
 Rendering is pure: rows and trees from ``model.views`` go in, rich renderables or lines come out.
 On a terminal there are colours and boxes; piped there are none, and no value is cut. Text from

@@ -1,7 +1,6 @@
 """TLS in both directions, with certificates made for the test and real connections."""
 
 import asyncio
-import http.client
 import logging
 import socket
 import ssl
@@ -30,7 +29,7 @@ from bridge.store.inbox_reader import InboxReader
 from tests.certificates import Files, client_context, issue
 from tests.fakes import FakeClock, FakeLangfuse, FakeSleep, MemoryOutbox
 from tests.intakes import DEADLINE_S, CountingIntake, FixedClock
-from tests.processes import Bridge, command, until
+from tests.processes import SecureBridge, command, until
 
 AUTHORITY, OTHER = trustme.CA(), trustme.CA()
 SERVICE = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
@@ -293,15 +292,6 @@ def test_a_bridge_with_a_wrong_certificate_does_not_start(tmp_path: Path, server
 
 
 # -------------------------------------------------------------------------------- the whole bridge
-
-
-class SecureBridge(Bridge):
-    """A bridge whose health is asked for over TLS."""
-
-    trusted: ssl.SSLContext
-
-    def connection(self) -> http.client.HTTPConnection:
-        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.trusted)
 
 
 def test_a_bridge_takes_up_a_renewed_certificate_while_it_runs(
