@@ -39,6 +39,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from bridge.clock import Clock, SystemClock
 from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.scores import PendingScore
+from tests.dashboards import DashboardStore
 
 SESSION = "langfuse.session.id"
 TYPE = "langfuse.observation.type"
@@ -726,6 +727,8 @@ class FakeLangfuse(ReceivedSpans):
         names_rejected_scores: Whether the errors of the scores route have the scores' ids.
         score_configs: Every one created, or put there by a test, in order.
         calls: Every request to the routes of scores, score configs and health, in order.
+        dashboards: What is behind the routes of dashboards and widgets, its violations included;
+            None is a server without them.
         accepts_keys: Set to False, all keys are unknown, as after a deletion.
         release: Ends the scripted ``hang``.
     """
@@ -756,6 +759,7 @@ class FakeLangfuse(ReceivedSpans):
         self.names_rejected_scores = False
         self.score_configs: list[dict[str, Any]] = []
         self.calls: list[Call] = []
+        self.dashboards: DashboardStore | None = DashboardStore()
         self.accepts_keys = True
         self.release = asyncio.Event()
         self._port = port
@@ -799,7 +803,7 @@ class FakeLangfuse(ReceivedSpans):
         self._rejected_span_ids.add(span_id)
 
     def script_route(self, route: str, *answers: int | Reply | Trouble) -> None:
-        """As ``script``, for ``scores``, ``ingestion``, ``score-configs`` or ``health``."""
+        """As ``script``; ``route`` as in ``Call``: ``scores``, ``dashboards`` and so on."""
         replies = (Reply(status=it) if isinstance(it, int) else it for it in answers)
         self._route_scripts[route].extend(replies)
 
@@ -865,6 +869,7 @@ class FakeLangfuse(ReceivedSpans):
         app.router.add_post(f"{public}/ingestion", self._ingestion)
         app.router.add_get(f"{public}/score-configs", self._score_configs, allow_head=False)
         app.router.add_post(f"{public}/score-configs", self._score_configs)
+        app.router.add_route("*", f"{public}/unstable/{{route:.+}}", self._unstable)
         return app
 
     # ------------------------------------------------------------------------------------ OTLP
@@ -1174,6 +1179,20 @@ class FakeLangfuse(ReceivedSpans):
         config = {"id": f"config-{len(self.score_configs) + 1}", "isArchived": False, **given}
         self.score_configs.append(config)
         return web.json_response(config)
+
+    # ------------------------------------------------------------------------------- dashboards
+
+    async def _unstable(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "dashboards", self._take_unstable)
+
+    def _take_unstable(self, request: web.Request, body: bytes) -> web.Response:
+        if self.dashboards is None:
+            return web.Response(status=404, text="<html></html>", content_type="text/html")
+        if not self._knows(request):
+            return _unauthorized()
+        route = request.match_info["route"]
+        status, answer = self.dashboards.answer(request.method, route, request.query, body)
+        return web.json_response(answer, status=status)
 
 
 def _exports_in(dump: Path | None) -> int:

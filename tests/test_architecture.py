@@ -14,9 +14,10 @@ STAGES = {"receive", "store", "decode", "correlate", "langfuse", "terminal", "me
 SHARED = {"model", "otlp", "config", "errors", "clock", "telemetry", "protowire"}
 ALLOWED = {
     "__main__": {"cli"},
-    "cli": {"app", *STAGES, *SHARED},
+    "cli": {"app", "provision", *STAGES, *SHARED},
     "app": {*STAGES, *SHARED},
     **dict.fromkeys(STAGES, SHARED),
+    "provision": {"langfuse", *SHARED},
     "config": {"model", "errors"},
     "telemetry": {"model", "errors", "clock"},
     "otlp": {"model", "errors"},

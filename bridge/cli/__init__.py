@@ -4,7 +4,8 @@
 ``commands``  one function for each command, but for
 ``daemon``    the daemon's own,
 ``health``    the command ``health``,
-``tokens``    the command ``token``, and
+``tokens``    the command ``token``,
+``provisioning`` the command ``provision``, and
 ``quarantine`` the actions of the command of that name
 ``printing``  a terminal, a pipe or JSON
 

@@ -33,6 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_send(commands.add("send", "post recorded export requests to an endpoint"))
     _add_health(commands.add("health", "ask a bridge how it is; 0 is well, 1 is not"))
     _add_token(commands.add("token", "make, list and revoke the tokens that senders need"))
+    _add_provision(commands.add("provision", "make or update the dashboards in Langfuse"))
     check = commands.add("check-config", "print every setting and where it was set", OPTIONS)
     check.add_argument("--example", action="store_true", help="print an example file instead")
     _add_json(check)
@@ -126,6 +127,19 @@ def _add_token(parser: argparse.ArgumentParser) -> None:
         _add_json(action)
 
 
+def _add_provision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="write nothing, say what would be")
+    parser.add_argument(
+        "--department",
+        metavar="NAME",
+        action="append",
+        type=_name,
+        default=[],
+        help="a dashboard for this department too; may be given several times",
+    )
+    _add_json(parser)
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
 
@@ -134,6 +148,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("should be a number, at least 1")
     return int(text)
+
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError("should be a name")
+    return text.strip()
 
 
 def _header(text: str) -> tuple[str, str]:

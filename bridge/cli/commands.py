@@ -98,6 +98,13 @@ def token(args: argparse.Namespace) -> int:
     return tokens.ACTIONS[args.action](args, _load(args).config)
 
 
+def provision(args: argparse.Namespace) -> int:
+    """Dashboards in Langfuse."""
+    from bridge.cli.provisioning import provision as do  # noqa: PLC0415  an HTTP client
+
+    return do(args, _load(args).config)
+
+
 def check_config(args: argparse.Namespace) -> int:
     """Every setting and where it was set, or an example file."""
     if args.example:
@@ -129,6 +136,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "send": send,
     "health": health,
     "token": token,
+    "provision": provision,
     "check-config": check_config,
 }
 

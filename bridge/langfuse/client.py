@@ -184,6 +184,10 @@ class LangfuseClient:
         headers = self._json_headers
         return (await self._document("POST", SCORE_CONFIGS_PATH, headers, body)).answer
 
+    async def call(self, method: str, path: str, body: bytes | None = None) -> Document:
+        """Any other route of the public API; a body is JSON."""
+        return await self._document(method, path, self._json_headers, body)
+
     async def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
     ) -> Answer:
