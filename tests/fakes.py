@@ -39,6 +39,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from bridge.clock import Clock, SystemClock
 from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.scores import PendingScore
+from tests import read_back
 from tests.dashboards import DashboardStore
 
 SESSION = "langfuse.session.id"
@@ -729,6 +730,7 @@ class FakeLangfuse(ReceivedSpans):
         calls: Every request to the routes of scores, score configs and health, in order.
         dashboards: What is behind the routes of dashboards and widgets, its violations included;
             None is a server without them.
+        deleted_traces: Ids of traces that were deleted, in order.
         accepts_keys: Set to False, all keys are unknown, as after a deletion.
         release: Ends the scripted ``hang``.
     """
@@ -760,6 +762,7 @@ class FakeLangfuse(ReceivedSpans):
         self.score_configs: list[dict[str, Any]] = []
         self.calls: list[Call] = []
         self.dashboards: DashboardStore | None = DashboardStore()
+        self.deleted_traces: list[str] = []
         self.accepts_keys = True
         self.release = asyncio.Event()
         self._port = port
@@ -864,6 +867,9 @@ class FakeLangfuse(ReceivedSpans):
         app.router.add_post(f"{public}/otel/v1/traces", self._traces)
         app.router.add_post(f"{public}/otel/v1/metrics", self._metrics)
         app.router.add_get(f"{public}/projects", self._projects, allow_head=False)
+        app.router.add_get(f"{public}/v2/observations", self._observations, allow_head=False)
+        app.router.add_get(f"{public}/traces", self._no_traces, allow_head=False)
+        app.router.add_delete(f"{public}/traces/{{trace_id}}", self._delete_trace)
         app.router.add_get(f"{public}/health", self._health, allow_head=False)
         app.router.add_post(f"{public}/scores", self._post_scores)
         app.router.add_post(f"{public}/ingestion", self._ingestion)
@@ -987,6 +993,39 @@ class FakeLangfuse(ReceivedSpans):
             "metadata": {},
         }
         return web.json_response({"data": [project]})
+
+    # ---------------------------------------------------------------------------------- reading
+
+    async def _observations(self, request: web.Request) -> web.StreamResponse:
+        """As 4.16.0 answers: the newest first, nothing merged, and deleted traces left out."""
+        if not self._knows(request):
+            return _unauthorized()
+        try:
+            page = read_back.page(self._rows(), request.query)
+        except ValueError as error:
+            return _bad_request(str(error))
+        return web.json_response(page)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        spans = (span for span in self.spans if span.trace_id not in self.deleted_traces)
+        return (
+            read_back.row(span.trace_id, span.span_id, span.parent_id, span.name, span.attributes)
+            | {"startTime": read_back.moment(span.start_ms)}
+            | {"endTime": read_back.moment(span.end_ms)}
+            for span in spans
+        )
+
+    async def _no_traces(self, request: web.Request) -> web.StreamResponse:
+        """In ``events_only`` what was there before v4 cannot be read."""
+        if not self._knows(request):
+            return _unauthorized()
+        return web.json_response({"message": read_back.EVENTS_ONLY}, status=404)
+
+    async def _delete_trace(self, request: web.Request) -> web.StreamResponse:
+        if not self._knows(request):
+            return _unauthorized()
+        self.deleted_traces.append(request.match_info["trace_id"])
+        return web.json_response({"message": "Trace deleted successfully"})
 
     # ----------------------------------------------------------------------------------- scores
 

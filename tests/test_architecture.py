@@ -10,11 +10,14 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "bridge").rglob("*.py"))
 MAX_LINES = 400
 
-STAGES = {"receive", "store", "decode", "correlate", "langfuse", "terminal", "metrics"}
+STAGES = {
+    "receive", "store", "decode", "correlate", "langfuse", "terminal", "metrics", "client",
+}  # fmt: skip
 SHARED = {"model", "otlp", "config", "errors", "clock", "telemetry", "protowire"}
 ALLOWED = {
     "__main__": {"cli"},
-    "cli": {"app", "provision", *STAGES, *SHARED},
+    "cli": {"doctor", "app", "provision", *STAGES, *SHARED},
+    "doctor": {"app", *STAGES, *SHARED},
     "app": {*STAGES, *SHARED},
     **dict.fromkeys(STAGES, SHARED),
     "provision": {"langfuse", *SHARED},

@@ -82,7 +82,7 @@ def bare(line: str) -> list[str]:
 
 OUR_COMMANDS = sorted(
     {
-        " ".join(words[1:])
+        shlex.join(words[1:])
         for line in shown_commands()
         if (words := bare(line)) and words[0].endswith("langfuse-bridge") and len(words) > 1
     }

@@ -5,11 +5,14 @@
 ``daemon``    the daemon's own,
 ``health``    the command ``health``,
 ``tokens``    the command ``token``,
+``client_settings`` the command ``claude-settings``,
+``doctor``    the command ``doctor``,
 ``provisioning`` the command ``provision``, and
 ``quarantine`` the actions of the command of that name
 ``printing``  a terminal, a pipe or JSON
 
-0 is done, 1 is a command that failed, 2 is wrong usage or configuration. What the commands do
+0 is done, 1 is a command that failed, 2 is wrong usage or configuration; of the doctor 1 is a
+warning and 2 a failure. What the commands do
 lives in ``app`` and ``store``, how it looks in ``terminal``.
 """
 

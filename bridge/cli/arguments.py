@@ -8,6 +8,7 @@ from bridge import __version__
 
 PROG = "langfuse-bridge"
 DEFAULT_LIMIT = 50
+EXPORTED = ("metadata", "prompts", "full")
 OPTIONS = {
     "host": "address to listen on",
     "port": "port to listen on",
@@ -34,8 +35,16 @@ def make_parser() -> argparse.ArgumentParser:
     _add_health(commands.add("health", "ask a bridge how it is; 0 is well, 1 is not"))
     _add_token(commands.add("token", "make, list and revoke the tokens that senders need"))
     _add_provision(commands.add("provision", "make or update the dashboards in Langfuse"))
+    _add_claude_settings(
+        commands.add("claude-settings", "set up Claude Code's settings.json for this bridge")
+    )
+    doctor = commands.add("doctor", "examine Claude Code, the bridge and Langfuse", OPTIONS)
     check = commands.add("check-config", "print every setting and where it was set", OPTIONS)
     check.add_argument("--example", action="store_true", help="print an example file instead")
+    doctor.add_argument(
+        "--send", action="store_true", help="send a made-up turn, read it back, remove it"
+    )
+    _add_json(doctor)
     _add_json(check)
     return parser
 
@@ -138,6 +147,25 @@ def _add_provision(parser: argparse.ArgumentParser) -> None:
         help="a dashboard for this department too; may be given several times",
     )
     _add_json(parser)
+
+
+def _add_claude_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--managed", action="store_true", help="for everybody on this machine")
+    parser.add_argument("--grpc", action="store_true", help="gRPC instead of http/protobuf")
+    parser.add_argument("--traces", action="store_true", help="spans too, a beta of Claude Code's")
+    parser.add_argument(
+        "--content",
+        choices=EXPORTED,
+        default=EXPORTED[0],
+        help=f"texts to export: none, prompts and answers, all (default: {EXPORTED[0]})",
+    )
+    parser.add_argument("--endpoint", metavar="URL", help="where to (default: this bridge)")
+    parser.add_argument("--token", metavar="TOKEN", help="sent along; - reads it from stdin")
+    attributes = "who it is, such as member=alex,department=engineering"
+    parser.add_argument("--tags", metavar="KEY=VALUE,…", help=attributes)
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--write", action="store_true", help="write it, and keep a backup")
+    action.add_argument("--undo", action="store_true", help="take the last --write back")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 
-from bridge.cli import tokens
+from bridge.cli import client_settings, tokens
 from bridge.cli.arguments import PROG
-from bridge.cli.daemon import own_url, read_sources, run
+from bridge.cli.daemon import read_sources, run
 from bridge.cli.health import health
 from bridge.cli.printing import (
     FAILED,
@@ -26,7 +26,7 @@ from bridge.cli.printing import (
     print_lines,
     tell,
 )
-from bridge.config import Config, LoadedConfig, example_file
+from bridge.config import Config, LoadedConfig, example_file, http_endpoint
 from bridge.errors import BridgeError, ConfigError
 from bridge.langfuse.wire import decode_span
 from bridge.model.views import TraceView
@@ -77,7 +77,7 @@ def send(args: argparse.Namespace) -> int:
     """Recorded export requests to an endpoint."""
     try:
         requests = captures.find(args.paths)
-        to = sending.endpoint(args.endpoint or own_url(_load(args).config))
+        to = sending.endpoint(args.endpoint or http_endpoint(_load(args).config))
     except (captures.CaptureError, sending.EndpointError) as error:
         fail(str(error))
         return USAGE
@@ -103,6 +103,18 @@ def provision(args: argparse.Namespace) -> int:
     from bridge.cli.provisioning import provision as do  # noqa: PLC0415  an HTTP client
 
     return do(args, _load(args).config)
+
+
+def claude_settings(args: argparse.Namespace) -> int:
+    """Claude Code's settings for this bridge: print, write, take back."""
+    return client_settings.claude_settings(args, _load(args).config)
+
+
+def examine(args: argparse.Namespace) -> int:
+    """Everything from Claude Code's settings to Langfuse, each with what to do about it."""
+    from bridge.cli.doctor import doctor  # noqa: PLC0415  Langfuse's client, as only this command
+
+    return doctor(args)
 
 
 def check_config(args: argparse.Namespace) -> int:
@@ -137,6 +149,8 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "health": health,
     "token": token,
     "provision": provision,
+    "claude-settings": claude_settings,
+    "doctor": examine,
     "check-config": check_config,
 }
 

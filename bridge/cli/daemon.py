@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from bridge.cli.arguments import OPTIONS
-from bridge.config import Config, LoadedConfig, load
+from bridge.config import LoadedConfig, load
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,14 +27,6 @@ def read_sources(args: argparse.Namespace) -> LoadedConfig:
     """The settings, with what the command line says of them."""
     options = {name: getattr(args, name, None) for name in ("config", *OPTIONS)}
     return load(options, os.environ, Path.cwd())
-
-
-def own_url(config: Config) -> str:
-    """The address of this bridge's HTTP port, from its own machine."""
-    # 0.0.0.0 and :: are addresses to listen on, not to post to.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104
-    scheme = "http" if config.tls_cert is None else "https"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
 def _log_warnings(loaded: LoadedConfig) -> None:

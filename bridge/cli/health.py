@@ -3,9 +3,10 @@
 import argparse
 import ssl
 
-from bridge.cli.daemon import own_url, read_sources
+from bridge.cli.daemon import read_sources
 from bridge.cli.printing import OK, USAGE, fail, print_lines
 from bridge.config import Config
+from bridge.config.addresses import http_endpoint
 from bridge.errors import BridgeError
 from bridge.terminal.asking import ask, health_line, trusting
 from bridge.terminal.sending import EndpointError, endpoint
@@ -27,7 +28,7 @@ def health(args: argparse.Namespace) -> int:
 def _own_url(config: Config) -> str:
     if not config.port:
         raise BridgeError("the port is any free one; name the bridge's address with --url")
-    return own_url(config)
+    return http_endpoint(config)
 
 
 def _context(args: argparse.Namespace, config: Config) -> ssl.SSLContext:

@@ -21,6 +21,7 @@ from bridge.model.events import (
 )
 from bridge.model.measures import Measure, Measurement
 from bridge.model.sessions import (
+    CHECK_SESSION,
     CostGap,
     Counter,
     GapReason,
@@ -100,7 +101,7 @@ def note_event(activity: Activity, event: AnyEvent) -> None:
         _add(numbers.models, event.model, event)
         if event.agent_type:
             _add(numbers.agents, event.agent_type, event)
-    activity.shown |= not isinstance(event, PointEvent)
+    activity.shown |= not isinstance(event, PointEvent) and not is_check(event.session_id)
 
 
 def measure(activity: Activity, measurement: Measurement) -> bool:
@@ -117,6 +118,11 @@ def measure(activity: Activity, measurement: Measurement) -> bool:
     activity.numbers.series[point.series] = total.total_pico
     activity.shown |= point.measure != Measure.SESSIONS.value and total.total_pico != 0
     return True
+
+
+def is_check(session_id: str | None) -> bool:
+    """Whether a session is made up to try the bridge, so that nothing is summed for it."""
+    return session_id is not None and session_id.startswith(CHECK_SESSION)
 
 
 def end_stretch(activity: Activity) -> Summary | None:

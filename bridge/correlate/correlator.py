@@ -342,6 +342,8 @@ class Correlator:
     def _prompt_costs(self) -> Iterator[PromptCost]:
         for key in sorted(self._costed):
             turn = self._turns[key]
+            if activity.is_check(turn.session_id):
+                continue
             yield PromptCost(
                 turn=building.frozen_facts(turn),
                 start_ms=turn.start_ms,

@@ -174,6 +174,14 @@ class LangfuseClient:
         """Send a batch of events to the route that every server has."""
         return await self._document("POST", INGESTION_PATH, self._json_headers, body)
 
+    async def get(self, path: str) -> Document:
+        """What stands at a path of the public API, for looking at."""
+        return await self._document("GET", path, self._headers)
+
+    async def delete(self, path: str) -> Answer:
+        """Delete what stands at a path of the public API."""
+        return (await self._document("DELETE", path, self._headers)).answer
+
     async def get_score_configs(self, page: int) -> Document:
         """One page of the project's score configs; pages count from 1."""
         path = f"{SCORE_CONFIGS_PATH}?page={page}&limit={SCORE_CONFIGS_PER_PAGE}"

@@ -1,12 +1,17 @@
 """What is known of a session: sums of its events, totals of its metrics, and how they compare."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from bridge.model.events import Origin, UserPrompt
 from bridge.model.measures import Measure
 from bridge.model.totals import Totals
+
+CHECK_SESSION: Final = "langfuse-bridge-doctor-"
+"""Begins the id of a session that is made up to try the bridge. Its traces are made like all others
+and removed again at once, so it gets neither a summary nor scores, which would come after that."""
 
 
 class GapReason(StrEnum):

@@ -7,6 +7,7 @@
 ``records``  the same as plain data, for ``--json``
 ``quarantine`` the table of what was set aside
 ``settings`` the settings in force, their values and where they were set
+``findings`` what the doctor found, each with its remedy
 ``choice``   which session or trace a prefix means
 ``captures`` recorded export requests as files
 ``sending``  posting them to an endpoint
