@@ -175,6 +175,11 @@ class Bridge:
         folder: Where its data and its log go.
         langfuse_url: None leaves the keys out.
         settings: Each becomes a ``BRIDGE_`` variable.
+
+    Attributes:
+        program: What is started; another one becomes the bridge in the end.
+        manager: Variables from a service manager.
+        inherited: Descriptors that it is started with.
     """
 
     def __init__(
@@ -184,6 +189,9 @@ class Bridge:
         self.data_dir = folder / "data"
         self.settings = SHORT_WAITS | settings
         self.langfuse_url = langfuse_url
+        self.program = [sys.executable, "-m", "bridge", "run"]
+        self.manager: dict[str, str] = {}
+        self.inherited: tuple[int, ...] = ()
         self._log = folder / "bridge.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -215,7 +223,7 @@ class Bridge:
         if self.langfuse_url is not None:
             values |= {"LANGFUSE_BASE_URL": self.langfuse_url}
             values |= {"LANGFUSE_PUBLIC_KEY": PUBLIC_KEY, "LANGFUSE_SECRET_KEY": SECRET_KEY}
-        return SINGLE_PORT | values
+        return SINGLE_PORT | values | self.manager
 
     def launch(self) -> None:
         """Start it; returns once it listens, which is before anyone answers."""
@@ -223,12 +231,13 @@ class Bridge:
         known_chars = len(self.log())
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "run"],
+                self.program,
                 cwd=self._log.parent,
                 env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=self.inherited,
             )
         self.port = until(lambda: self._told_port(known_chars), "the bridge listens")
 

@@ -3,7 +3,7 @@
 The parent writes the configuration as one line (``handed``) to the child's standard input and then
 nothing more. The end of that input means that the parent is gone, so a child never outlives it;
 a stop request is SIGTERM. A terminal's Ctrl-C does not reach children, which are sessions of their
-own.
+own. In the other direction goes one line, READY, once the child does its work.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ ORPHAN_S = 8
 """What an orphan may take for its orderly end. The parent would have killed it sooner, and the next
 bridge cannot start before."""
 
+READY = "ready\n"
+
 log = structlog.get_logger(__name__)
 
 
@@ -37,6 +39,7 @@ def main(role: str, serve: "Callable[[Config, asyncio.Event], Awaitable[None]]")
     config = take_over(line)
     logging.configure(config.log_level, config.log_format)
     structlog.contextvars.bind_contextvars(process=role)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it may be sent to all of a service's processes
     gc.freeze()  # what was imported stays, and need not be looked through again and again
     try:
         asyncio.run(_until_stopped(config, serve))
@@ -61,6 +64,13 @@ def _stop_at_end_of_input(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().remove_reader(sys.stdin)
         signal.alarm(ORPHAN_S)  # nobody is left to kill it if it hangs
         stop.set()
+
+
+def tell_ready() -> None:
+    """Tell the parent that the work has begun."""
+    with contextlib.suppress(BrokenPipeError):  # it is gone, which standard input will tell
+        sys.stdout.write(READY)
+        sys.stdout.flush()
 
 
 async def every(

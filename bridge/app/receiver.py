@@ -99,6 +99,7 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
                     took=partial(answers.note, "grpc"),
                 )
             )
+        child.tell_ready()
         async with asyncio.TaskGroup() as tasks:
             tidy = partial(asyncio.to_thread, housekeeping.tidy)
             tasks.create_task(child.every(HOUSEKEEPING_S, stop, tidy), name="tidy")

@@ -4,10 +4,13 @@ It binds the port itself and hands the socket on, so that a receiver that dies a
 refuses no connection meanwhile. gRPC takes no socket from outside, so its port is only reserved:
 there, connections are refused while the receiver is away. A child that ends without being asked is
 started again; the other one is not told, since the two share nothing but the files. The folder of
-those files is one bridge's at a time: all three processes hold its lock.
+those files is one bridge's at a time: all three processes hold its lock. Under systemd it takes
+over a socket that is there already, and tells how the bridge is (``systemd``, ``watch``).
 
-The shutdown ladder, each rung bounded: receiver (stop listening, answer what is open) → worker
-(end the step and the request in flight) → out. A second stop request ends everything at once.
+The shutdown ladder, each rung bounded: worker (end the step and the request in flight) → receiver
+(stop listening, answer what is open) → out. In this order clients are without an answer for the
+shortest time; what comes meanwhile is in the inbox for the next worker. A second stop request ends
+everything at once.
 """
 
 import asyncio
@@ -27,8 +30,11 @@ import structlog
 
 from bridge import __version__
 from bridge.app import lean
+from bridge.app.child import READY
 from bridge.app.edges import check_files, url
 from bridge.app.handed import hand_over, take_over
+from bridge.app.systemd import Notifier, handed_socket
+from bridge.app.watch import Look, ask, report
 from bridge.errors import BridgeError
 from bridge.store.room import STORES
 from bridge.store.sqlite import OTHERS
@@ -58,15 +64,27 @@ log = structlog.get_logger(__name__)
 class Supervisor:
     """Listener and children of one bridge. ``run`` returns when both children have ended.
 
+    Args:
+        config: With the address of ``handed``, if that is there.
+        handed: A socket that listens already; ours from now on.
+        notifier: Told how the bridge is.
+
     Attributes:
         port: Where it listens.
     """
 
-    def __init__(self, config: "Config") -> None:
+    def __init__(
+        self,
+        config: "Config",
+        *,
+        handed: socket.socket | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
         check_files(config)
         self._config = config
+        self._notifier = notifier or Notifier()
         self._lock = claim(config.data_dir)
-        self._listening = listen(config.host, config.port)
+        self._listening = handed or listen(config.host, config.port)
         self._reserved = reserve(config.host, config.grpc_port) if config.grpc_port else None
         self._stop = asyncio.Event()
         self.port: int = self._listening.getsockname()[1]
@@ -79,13 +97,15 @@ class Supervisor:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receiver.keep_alive())
             tasks.create_task(self._worker.keep_alive())
+            tasks.create_task(report(self._notifier, self._look, self._stop))
             await self._stop.wait()
             log.info("bridge.stopping")
+            self._notifier.tell(STOPPING="1", STATUS="Stopping: answering what is open")
+            await self._worker.stop(WORKER_STOP_S)  # meanwhile clients are answered
             await self._receiver.stop(RECEIVER_STOP_S)
             self._listening.close()  # nobody answers any more: a refusal keeps no client waiting
             if self._reserved:
                 self._reserved.close()
-            await self._worker.stop(WORKER_STOP_S)
         os.close(self._lock)
         log.info("bridge.stopped")
 
@@ -96,14 +116,25 @@ class Supervisor:
             self._worker.kill()
         self._stop.set()
 
+    async def _look(self) -> Look:
+        children = (self._receiver, self._worker)
+        away = tuple(child.role for child in children if not child.is_ready)
+        return Look(away, None if away else await ask(self._config, self.port))
+
 
 class Child:
-    """One child process, started again whenever it ends without being asked."""
+    """One child process, started again whenever it ends without being asked.
+
+    Attributes:
+        role: Its name.
+        is_ready: Whether it does its work.
+    """
 
     def __init__(
         self, role: str, config: "Config", lock: int, listening: socket.socket | None = None
     ) -> None:
-        self._role = role
+        self.role = role
+        self.is_ready = False
         self._line = hand_over(config)
         self._lock = lock
         self._listening = listening
@@ -119,7 +150,7 @@ class Child:
             if self._stopping.is_set():
                 return
             pause_s = restart_pause_s(pause_s, time.monotonic() - started_s)
-            log.error("bridge.child_ended", child=self._role, code=ending, restart_s=pause_s)
+            log.error("bridge.child_ended", child=self.role, code=ending, restart_s=pause_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause_s)
 
@@ -134,7 +165,7 @@ class Child:
         try:
             await asyncio.wait_for(process.wait(), within_s)
         except TimeoutError:
-            log.warning("bridge.child_killed", child=self._role, after_s=within_s)
+            log.warning("bridge.child_killed", child=self.role, after_s=within_s)
             self.kill()
 
     def kill(self) -> None:
@@ -152,19 +183,23 @@ class Child:
             return error.strerror or type(error).__name__
         if self._stopping.is_set():  # asked for while it was being started
             process.kill()
-        if process.stdin is None:
-            raise RuntimeError("the child was started without a pipe")
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the child was started without pipes")
         with contextlib.suppress(ConnectionError):
             process.stdin.write(self._line)
             await process.stdin.drain()
+        async for line in process.stdout:  # to its end, which is the child's
+            self.is_ready |= line == READY.encode()
+        self.is_ready = False
         return await process.wait()
 
     async def _start(self) -> asyncio.subprocess.Process:
         descriptors = (self._listening.fileno(),) if self._listening else ()
         return await asyncio.create_subprocess_exec(
-            *lean.command(f"bridge.app.{self._role}", *descriptors),
+            *lean.command(f"bridge.app.{self.role}", *descriptors),
             env=lean.environment(),
             stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
             pass_fds=(self._lock, *descriptors),
             start_new_session=True,  # a terminal's Ctrl-C is for the parent, which asks in order
         )
@@ -303,12 +338,22 @@ def main(handed: int) -> int:
 
 
 async def _serve(config: "Config") -> int:
-    supervisor = Supervisor(config)
+    handed = handed_socket(os.environ, os.getpid())
+    notifier = Notifier.taken_from(os.environ, os.getpid())
+    supervisor = Supervisor(config, handed=handed, notifier=notifier)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        hung_up = supervisor.stop if sys.stdin.isatty() else _nothing_to_reload
+        loop.add_signal_handler(signal.SIGHUP, hung_up)
     await supervisor.run()
     return 0
+
+
+def _nothing_to_reload() -> None:
+    """Without a terminal that could be closed, SIGHUP asks a daemon to read its files again."""
+    log.info("bridge.hangup_ignored", reason="tokens and certificates are read again by themselves")
 
 
 def _tell_started(config: "Config", port: int) -> None:
@@ -322,14 +367,7 @@ def _tell_started(config: "Config", port: int) -> None:
         if config.delivers
         else "none: no keys, traces are kept locally",
         data_dir=str(config.data_dir),
-        content=str(config.content),
-        tags=",".join(tag.key for tag in config.tags),
-        settle_s=config.settle_s,
-        quiet_s=config.quiet_s,
-        idle_s=config.idle_s,
-        span_settle_s=config.span_settle_s,
-        session_idle_s=config.session_idle_s,
-        retention_days=config.retention_days,
+        settings=config.masked,
     )
 
 

@@ -158,6 +158,7 @@ async def work(config: "Config", stop: asyncio.Event) -> None:
     meter = Meter()
     try:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_tell_ready(ledger, thread, stop), name="ready")
             tasks.create_task(_assemble(assembler, thread, stop), name="assemble")
             tasks.create_task(_deliver(config, thread, stop, meter), name="deliver")
             tasks.create_task(
@@ -169,6 +170,17 @@ async def work(config: "Config", stop: asyncio.Event) -> None:
     finally:
         await thread.close()
         inbox.close()
+
+
+async def _tell_ready(ledger: Ledger, thread: LedgerThread, stop: asyncio.Event) -> None:
+    """Tell the parent once the ledger is open, which it may not be at the first try."""
+    while not stop.is_set():
+        try:
+            await thread.run(ledger.watermark)
+            break
+        except StoreError:  # told by those who need it
+            await asyncio.sleep(RETRY_S)
+    child.tell_ready()
 
 
 async def _assemble(assembler: Assembler, thread: LedgerThread, stop: asyncio.Event) -> None:

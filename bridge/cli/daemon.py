@@ -19,8 +19,9 @@ def run(args: argparse.Namespace) -> int:
     # Not for `check-config`, which reads the sources too.
     from bridge.app.senders import checked  # noqa: PLC0415
     from bridge.app.supervisor import become  # noqa: PLC0415
+    from bridge.app.systemd import activated  # noqa: PLC0415
 
-    become(checked(loaded.config))
+    become(checked(activated(loaded.config, os.environ, os.getpid())))
 
 
 def read_sources(args: argparse.Namespace) -> LoadedConfig:

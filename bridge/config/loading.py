@@ -1,4 +1,4 @@
-"""Where the values come from: defaults < file < environment < command-line options.
+"""Where the values come from: defaults < file < credentials < environment < options.
 
 Each source is read and checked on its own, so that all that is wrong anywhere is reported at
 once, by the name the user wrote. What values are right is up to ``settings``.
@@ -21,10 +21,14 @@ from bridge.model.tokens import MIN_TOKEN_CHARS
 
 PREFIX = "BRIDGE_"
 DEFAULT_FILE = Path("config/bridge.toml")
-NOT_ECHOED = {
-    "langfuse_base_url", "langfuse_public_key", "langfuse_secret_key", "tokens", "user_key",
-    "redact_patterns",
-}  # fmt: skip
+CREDENTIAL = "credential"
+CREDENTIAL_VALUES = ("langfuse_public_key", "langfuse_secret_key", "user_key")
+"""Settings that a service manager's credential of the same name has the value of."""
+CREDENTIAL_FILES = {"tokens": "tokens_file"} | {
+    name: name for name in ("tls_cert", "tls_key", "tls_client_ca", "ca_file")
+}
+"""Credential → setting, where the credential itself is the file that the setting names."""
+NOT_ECHOED = {"langfuse_base_url", "tokens", "redact_patterns", *CREDENTIAL_VALUES}
 """Their values are never repeated in a problem: a URL may carry a password by mistake, a pattern
 the very secret that it is to mask."""
 
@@ -61,11 +65,17 @@ def load(
         ConfigError: Something is wrong; it lists all there is, in the user's words.
     """
     file = _file_layer(options, environ, working_dir)
-    layers = (_state_layer(environ), file, _environment_layer(environ), _option_layer(options))
+    layers = (
+        _state_layer(environ),
+        file,
+        _credentials_layer(environ),
+        _environment_layer(environ),
+        _option_layer(options),
+    )
     values = {key: value for layer in layers for key, value in layer.values.items()}
     names = {key: name for layer in layers for key, name in layer.names.items()}
     problems = [problem for layer in layers for problem in _problems(layer)]
-    if not file.problems:  # an unread file may hold the other key
+    if not any(layer.problems for layer in layers):  # what is unread may hold the other key
         problems += _lone_key(names) + _lone_tls(names)
     if problems:
         raise ConfigError(problems)
@@ -123,6 +133,31 @@ def _file_layer(
         return _Layer({}, {}, [f"{shown}: {reason}"])
     values = {key: value for key, value in content.items() if _is_set(key, value)}
     return _Layer(values, {key: f"{key} in {shown}" for key in values})
+
+
+def _credentials_layer(environ: Mapping[str, str]) -> _Layer:
+    """What systemd's LoadCredential= and the like put into a folder for us; others are ignored."""
+    if not environ.get("CREDENTIALS_DIRECTORY"):
+        return _Layer({}, {})
+    folder = Path(environ["CREDENTIALS_DIRECTORY"])
+    there = {name for name in (*CREDENTIAL_VALUES, *CREDENTIAL_FILES) if (folder / name).is_file()}
+    values: dict[str, object] = {
+        setting: folder / name for name, setting in CREDENTIAL_FILES.items() if name in there
+    }
+    problems = []
+    for name in there.intersection(CREDENTIAL_VALUES, Config.model_fields):
+        try:
+            values[name] = (folder / name).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is no UTF-8 text"
+            problems.append(f"{CREDENTIAL} {name}: {reason}")
+    values = {setting: value for setting, value in values.items() if _is_set(setting, value)}
+    return _Layer(values, {setting: _credential_of(setting) for setting in values}, problems)
+
+
+def _credential_of(setting: str) -> str:
+    name = next((name for name, of in CREDENTIAL_FILES.items() if of == setting), setting)
+    return f"{CREDENTIAL} {name}"
 
 
 def _environment_layer(environ: Mapping[str, str]) -> _Layer:

@@ -245,6 +245,11 @@ class Config(BaseSettings):
         return self.tokens_file or self.data_dir / "tokens"
 
     @property
+    def masked(self) -> dict[str, object]:
+        """All settings as plain values, with a mask in place of secrets, for people to read."""
+        return dict(json.loads(self.to_json()))
+
+    @property
     def settle_ms(self) -> int:
         """``settle_s`` in whole milliseconds."""
         return round(self.settle_s * MS_PER_S)

@@ -83,6 +83,9 @@ class Unit:
     name: str
 
 
+SERVICE_STATE = Path("/var/lib/langfuse-bridge")
+
+
 def lower(value: object) -> object:
     """A word without regard to case."""
     return value.strip().lower() if isinstance(value, str) else value
@@ -232,8 +235,11 @@ def host_names(value: str) -> str:
 
 
 def user_state() -> Path:
-    """Where this user's programs keep what they need again."""
-    return user_state_path("langfuse-bridge", appauthor=False)
+    """Where a user's programs keep what they have to, or a service's, which has no home."""
+    try:
+        return user_state_path("langfuse-bridge", appauthor=False)
+    except RuntimeError:  # neither HOME nor an entry for this user, as under DynamicUser=
+        return SERVICE_STATE
 
 
 Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]

@@ -5,6 +5,7 @@ is written; what is worth an event is decided where it happens.
 """
 
 import logging
+import os
 import sqlite3
 import sys
 import traceback
@@ -29,6 +30,8 @@ MAX_FRAMES = 20
 TELLING_ERRORS = (BridgeError, OSError, sqlite3.Error)
 """Their messages are our own words, or say what is wrong with a file or a connection. Those of any
 other exception may quote what it stumbled over: a value, a header, a line of a prompt."""
+PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+"""Least level → what sd-daemon(3) calls it; below them is debug, 7."""
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
@@ -37,13 +40,15 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     Args:
         level: debug, info, warning or error.
         log_format: console, json, or auto: console when ``stream`` is a terminal.
-        stream: Where to write.
+        stream: Where to write. Where that is systemd's journal, each line begins with its priority,
+            which the journal takes away again and ``journalctl -p warning`` asks for.
     """
     stream = sys.stderr if stream is None else stream
     colours = stream.isatty()
     console = log_format == "console" or (log_format == "auto" and colours)
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_formatter(_console(colours=colours) if console else _json()))
+    formatter = _formatter(_console(colours=colours) if console else _json())
+    handler.setFormatter(_ForJournal(formatter) if _is_journal(stream) else formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
@@ -56,6 +61,25 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether what systemd says is connected to its journal is this very stream."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # no file is behind it
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+class _ForJournal(logging.Formatter):
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self._formatter = formatter
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next((told for least, told in PRIORITIES if record.levelno >= least), 7)
+        return f"<{priority}>{self._formatter.format(record)}"
 
 
 def _shared() -> list[Processor]:

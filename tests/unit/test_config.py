@@ -260,6 +260,17 @@ def test_the_data_folder_is_found(tmp_path: Path, environ: dict[str, str], data_
     assert loaded(tmp_path, environ).data_dir == Path(data_dir.format(folder=tmp_path))
 
 
+def test_a_user_without_a_home_has_a_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless(*_: object, **__: object) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("bridge.config.values.user_state_path", homeless)
+    assert loaded(tmp_path).data_dir == Path("/var/lib/langfuse-bridge")
+    assert loaded(tmp_path, {"STATE_DIRECTORY": "/srv/b"}).data_dir == Path("/srv/b")
+
+
 def test_a_home_folder_is_expanded(tmp_path: Path) -> None:
     assert loaded(tmp_path, {"BRIDGE_DATA_DIR": "~/x"}).data_dir == Path.home() / "x"
 
@@ -315,6 +326,56 @@ def test_the_keys_may_come_from_different_sources(tmp_path: Path) -> None:
     config = loaded(tmp_path, {"LANGFUSE_SECRET_KEY": "sk-lf-2"})
     assert config.delivers
     assert config.langfuse_secret_key == SecretStr("sk-lf-2")
+
+
+CREDENTIALS = {
+    "langfuse_public_key": "pk-lf-1\n",
+    "langfuse_secret_key": "sk-planted\n",
+    "tokens": "",
+    "tls_cert": "PEM",
+    "tls_key": "PEM",
+    "somebody_elses": "planted",
+}
+
+
+def credentials(folder: Path, **others: str) -> dict[str, str]:
+    """The environment of a service whose manager put these files there for it."""
+    folder.mkdir()
+    for name, text in (CREDENTIALS | others).items():
+        (folder / name).write_text(text)
+    return {"CREDENTIALS_DIRECTORY": str(folder)}
+
+
+def test_credentials_are_values_or_the_files_that_settings_name(tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    result = load({}, credentials(folder), tmp_path)
+    assert result.config.langfuse_secret_key == SecretStr("sk-planted")
+    assert result.config.tokens_file == folder / "tokens"
+    assert result.config.tls_key == folder / "tls_key"
+    assert result.sources["langfuse_public_key"] == "credential langfuse_public_key"
+    assert result.sources["tokens_file"] == "credential tokens"
+    assert "planted" not in repr(result)
+    assert "planted" not in str(result.config.masked)
+
+
+def test_credentials_win_over_the_file_and_lose_to_the_environment(tmp_path: Path) -> None:
+    write(tmp_path, 'langfuse_public_key = "pk-file"\nlangfuse_secret_key = "sk-file"')
+    environ = credentials(tmp_path / "credentials") | {"LANGFUSE_PUBLIC_KEY": "pk-variable"}
+    config = loaded(tmp_path, environ)
+    assert config.langfuse_public_key == "pk-variable"
+    assert config.langfuse_secret_key == SecretStr("sk-planted")
+
+
+def test_an_empty_credential_is_none(tmp_path: Path) -> None:
+    environ = credentials(tmp_path / "credentials", langfuse_secret_key="\n")  # noqa: S106  empty
+    (problem,) = problems(tmp_path, environ)
+    assert problem.startswith("LANGFUSE_SECRET_KEY: is missing, though credential langfuse_public_")
+
+
+def test_a_credential_that_cannot_be_read_is_a_problem_under_its_name(tmp_path: Path) -> None:
+    environ = credentials(tmp_path / "credentials")
+    (tmp_path / "credentials" / "langfuse_secret_key").write_bytes(b"\xff")
+    assert problems(tmp_path, environ) == ["credential langfuse_secret_key: is no UTF-8 text"]
 
 
 def test_secrets_are_never_repeated(tmp_path: Path) -> None:

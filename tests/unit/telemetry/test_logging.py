@@ -1,7 +1,9 @@
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,3 +193,31 @@ def test_words_of_an_error_are_written_only_where_they_quote_nothing(
         "OSError: disk full" in stream.getvalue() or '"message": "disk full"' in stream.getvalue()
     )
     assert "ValueError" in stream.getvalue()
+
+
+def test_a_line_for_the_journal_begins_with_its_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "journal").open("w+") as journal:
+        found = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        configure("debug", "auto", journal)
+        log = structlog.get_logger("bridge")
+        for tell in (log.debug, log.info, log.warning, log.error, log.critical):
+            tell("told")
+        journal.seek(0)
+        lines = journal.read().splitlines()
+    assert [line[:3] for line in lines] == ["<7>", "<6>", "<4>", "<3>", "<3>"]
+    assert {json.loads(line[3:])["event"] for line in lines} == {"told"}
+
+
+def test_only_the_very_stream_that_is_the_journals_is_written_for_it(
+    stream: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "1:2")
+    with (tmp_path / "file").open("w+") as file:
+        for each in (stream, file):
+            configure("info", "auto", each)
+            structlog.get_logger("bridge").info("told")
+            each.seek(0)
+            assert json.loads(each.read())["event"] == "told"
