@@ -30,8 +30,8 @@ _KEY, _VALUE, _TEXT = 0x0A, 0x12, 0x0A
 """Tags of a KeyValue's two fields, and of an AnyValue's ``string_value``."""
 _MORE: Final = 0x80
 """The bit of a varint's byte that says that another follows."""
-_STRING_OF: Final = tuple(bytes((_VALUE, size, _TEXT)) for size in range(_MORE))
-"""How a KeyValue's value begins when it is a string, by the size of its AnyValue."""
+_STRING_OF: Final = tuple(bytes((_VALUE, size + 2, _TEXT, size)) for size in range(_SHORT))
+"""How a KeyValue's value begins when it is a short string, by the string's size."""
 _TRUE, _FALSE = b"\x02\x10\x01", b"\x02\x10\x00"
 _DOUBLE: Final = struct.Struct("<d").pack
 _FIXED64: Final = struct.Struct("<Q").pack
@@ -68,10 +68,16 @@ def fixed64(tag: bytes, number: int) -> bytes:
 
 
 class AttributeWriter:
-    """Writes ``repeated KeyValue`` fields; knows the keys it has seen, as there are few."""
+    """Writes ``repeated KeyValue`` fields; knows the keys it has seen, as there are few.
 
-    def __init__(self, tag: bytes) -> None:
+    Args:
+        tag: Of the field.
+        prefix: Stands before every key; it is joined to each only once.
+    """
+
+    def __init__(self, tag: bytes, prefix: str = "") -> None:
         self._tag = tag
+        self._prefix = prefix
         self._keys: dict[str, bytes] = {}
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
@@ -89,7 +95,7 @@ class AttributeWriter:
 
     def _head(self, key: str) -> bytes:
         """The key, and the tag of the value behind it."""
-        head = present(b"\x0a", key.encode()) + b"\x12"
+        head = present(b"\x0a", (self._prefix + key).encode()) + b"\x12"
         if len(self._keys) < _MAX_KEYS:
             self._keys[key] = head
         return head
@@ -140,14 +146,11 @@ class AttributeReader:
 
     def _pair(self, field: bytes) -> tuple[str, object]:
         pair = self._old.get(field) or _short_string(field) or self._parse(field)
-        if len(field) <= MAX_REMEMBERED_BYTES and not isinstance(pair[1], list | dict):
-            self._remember(field, pair)
+        if len(field) <= MAX_REMEMBERED_BYTES and not isinstance(pair[1], (list, dict)):
+            if len(self._young) >= self._kept:
+                self._old, self._young = self._young, {}
+            self._young[field] = pair
         return pair
-
-    def _remember(self, field: bytes, pair: tuple[str, object]) -> None:
-        if len(self._young) >= self._kept:
-            self._old, self._young = self._young, {}
-        self._young[field] = pair
 
 
 def _short_string(field: bytes) -> tuple[str, str] | None:
@@ -158,15 +161,11 @@ def _short_string(field: bytes) -> tuple[str, str] | None:
         0A key_size key  12 value_size  0A text_size text
     """
     try:
-        end = field[1] + 2
-        left = len(field) - end - 2
-        if (
-            field[0] == _KEY
-            and field[1] < _MORE
-            and field[end : end + 3] == _STRING_OF[left]
-            and field[end + 3] == left - 2
-        ):
-            return sys.intern(field[2:end].decode()), field[end + 4 :].decode()
+        tag, key_size = field[0], field[1]
+        value = key_size + 2
+        text = value + 4
+        if tag == _KEY and key_size < _MORE and field[value:text] == _STRING_OF[len(field) - text]:
+            return sys.intern(field[2:value].decode()), field[text:].decode()
     except (IndexError, ValueError):
         pass
     return None

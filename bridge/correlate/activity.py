@@ -44,7 +44,7 @@ Run = tuple[Order, Order]
 """First and last (time, sequence, key) of events whose sequence numbers follow one another."""
 
 
-class Activity(msgspec.Struct, kw_only=True):
+class Activity(msgspec.Struct, kw_only=True, array_like=True):
     """What is known of one session.
 
     Attributes:
@@ -86,9 +86,14 @@ def note_record(activity: Activity, record: Record) -> None:
         _note_order(activity, event.order)
 
 
-def note_event(activity: Activity, event: AnyEvent) -> None:
-    """Sum one event in. Called once for each, whatever turn it belongs to."""
+def note_event(activity: Activity, event: AnyEvent) -> bool:
+    """Sum one event in. Called once for each, whatever turn it belongs to.
+
+    Returns:
+        Whether that changes what is told of the session while its stretch goes on.
+    """
     numbers = activity.numbers
+    told = activity.shown, numbers.tool_errors
     numbers.totals.add(event)
     if isinstance(event, UserPrompt):
         numbers.prompts += not event.synthetic
@@ -102,6 +107,7 @@ def note_event(activity: Activity, event: AnyEvent) -> None:
         if event.agent_type:
             _add(numbers.agents, event.agent_type, event)
     activity.shown |= not isinstance(event, PointEvent) and not is_check(event.session_id)
+    return (activity.shown, numbers.tool_errors) != told
 
 
 def measure(activity: Activity, measurement: Measurement) -> bool:
@@ -241,6 +247,9 @@ def lost_records(runs: list[Run]) -> int:
 
 def _note_order(activity: Activity, order: Order) -> None:
     runs = activity.runs
+    if runs and order[1] == runs[-1][1][1] + 1 and order > runs[-1][1]:
+        runs[-1] = (runs[-1][0], order)  # nearly every event follows the one before
+        return
     if len(runs) == KEPT_RUNS and order < runs[0][0]:
         return  # it is not known any more whether it was missed
     runs = _with_event(runs, order)

@@ -202,7 +202,7 @@ class Builder:
         """
         events = [event for key in keys for event in self._turn.parts.pop(key).events]
         points = sorted(
-            (e for e in events if isinstance(e, PointEvent | ModelAnswer | RawBody | UserPrompt)),
+            (e for e in events if isinstance(e, (PointEvent, ModelAnswer, RawBody, UserPrompt))),
             key=_order,
         )
         low_ms, high_ms = self._edges()
@@ -297,7 +297,7 @@ class Builder:
     def _know_spans(self, key: str, events: list[AnyEvent]) -> None:
         """What these spans hold below them belongs to this call, under whatever key it came."""
         for event in events:
-            if isinstance(event, ToolSpan | ToolRun) and event.otel_span_id:
+            if isinstance(event, (ToolSpan, ToolRun)) and event.otel_span_id:
                 self._turn.span_parts[event.otel_span_id] = key
 
     def _place(
@@ -350,7 +350,8 @@ def _is_interrupted(turn: LiveTurn) -> bool:
 
 
 def _first(events: list[AnyEvent], kind: type[E]) -> E | None:
-    return min((e for e in events if isinstance(e, kind)), key=_order, default=None)
+    found = [event for event in events if isinstance(event, kind)]
+    return min(found, key=_order) if len(found) > 1 else found[0] if found else None
 
 
 def _order(event: AnyEvent) -> tuple[int, int, bytes]:

@@ -22,6 +22,11 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     span_settle_ms: int = 15_000
 
     @property
+    def shortest_ms(self) -> int:
+        """Nothing is due sooner than this after the latest record that it waits behind."""
+        return min(self.settle_ms, self.span_settle_ms, self.quiet_ms, self.idle_ms)
+
+    @property
     def longest_ms(self) -> int:
         """No look is planned further ahead than this."""
         waits = (self.settle_ms, self.span_settle_ms, self.quiet_ms)
@@ -48,6 +53,8 @@ def closed_by(
         prompted_again: Whether its session went on to another prompt.
         now_ms: Our clock.
     """
+    if turn.touched_ms - SET_BACK_MS <= now_ms < turn.touched_ms + patience.shortest_ms:
+        return None
     for reason, due_ms in deadlines(turn, patience, prompted_again=prompted_again):
         if has_passed(due_ms - turn.touched_ms, since_ms=turn.touched_ms, now_ms=now_ms):
             return reason
@@ -76,7 +83,7 @@ def is_half_told(turn: LiveTurn) -> bool:
     """Whether spans tell of work whose log records are still to come, or never will."""
     return not turn.has_logs or any(
         key.startswith("g:")
-        and not any(isinstance(event, ModelRequest | ModelFailure) for event in part.events)
+        and not any(isinstance(event, (ModelRequest, ModelFailure)) for event in part.events)
         for key, part in turn.parts.items()
     )
 

@@ -30,7 +30,7 @@ from bridge.correlate.saved import (
 )
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn
-from bridge.model.events import ModelRequest, Record, UserPrompt
+from bridge.model.events import AnyEvent, ModelRequest, Origin, Record, UserPrompt
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
 from bridge.model.parts import PromptCost, Root, Settled
@@ -61,6 +61,8 @@ class Correlator:
         self._changed_conversations: set[str] = set()
         self._costed: set[str] = set()
         self._ended: set[str] = set()
+        self._to_tell: set[str] = set()
+        self._last_log: tuple[Origin | None, int] = None, 0
         self._outcomes: Counter[Outcome] = Counter()
         self._clock_ms = 0
 
@@ -98,6 +100,8 @@ class Correlator:
         conversation = self._conversation(measurement.point.conversation)
         self._changed_conversations.add(conversation.key)
         new = activity.measure(conversation.activity, measurement)
+        if new:
+            self._to_tell.add(conversation.key)
         outcome = Outcome.SESSION_TOTAL if new else Outcome.DUPLICATE
         self._outcomes[outcome] += measurement.records
         self._look_at_activity(conversation, measurement.arrived_ms)
@@ -178,12 +182,16 @@ class Correlator:
         if outcome is not None:
             self._outcomes[outcome] += 1
         else:
-            activity.note_event(conversation.activity, record.event)
+            self._count(conversation, record.event)
         if turn.closed_by and isinstance(record.event, ModelRequest):
             self._costed.add(key)
         if not turn.is_finished():
             conversation.live.add(key)
             self._touched.add(key)
+
+    def _count(self, conversation: Conversation, event: AnyEvent) -> None:
+        if activity.note_event(conversation.activity, event):
+            self._to_tell.add(conversation.key)
 
     def _assign(self, conversation: Conversation, now_ms: int) -> None:
         conversation.assign_ms = None
@@ -211,10 +219,14 @@ class Correlator:
 
     def _note_logs(self, record: Record) -> None:
         """Remember, to within minutes, that an installation sends log records."""
+        origin, last_log_ms = self._last_log
+        if origin is record.origin and record.arrived_ms - last_log_ms <= NOTE_EVERY_MS:
+            return
         installation = self._conversation(sessions.installation_key(record.origin))
         if record.arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
             installation.last_log_ms = record.arrived_ms
             self._changed_conversations.add(installation.key)
+        self._last_log = record.origin, installation.last_log_ms
 
     def _cut(self, turn: LiveTurn, now_ms: int) -> list[Settled]:
         key = turn.key
@@ -238,7 +250,7 @@ class Correlator:
             if isinstance(part.part, Root):
                 self._costed.add(key)
             if told := spans.told_by_spans_alone(part.part):
-                activity.note_event(conversation.activity, told)
+                self._count(conversation, told)
                 self._changed_conversations.add(conversation.key)
         if turn.is_finished():
             conversation.live.discard(key)
@@ -272,8 +284,10 @@ class Correlator:
         if not conversation.activity.open:
             return
         at_ms = conversation.activity.touched_ms + self._patience.session_idle_ms
-        later_ms = now_ms + max(self._patience.settle_ms, 1)
         planned_ms = conversation.end_ms
+        if planned_ms is not None and planned_ms <= at_ms:
+            return
+        later_ms = now_ms + max(self._patience.settle_ms, 1)
         conversation.end_ms = self._plan(planned_ms, max(at_ms, later_ms), _END, conversation.key)
 
     def _look_at_turn(self, turn: LiveTurn, conversation: Conversation, after_ms: int = -1) -> None:
@@ -319,7 +333,9 @@ class Correlator:
         """Plan the next look at turns once for all the records that came together."""
         for key in sorted(self._touched):
             turn = self._known_turn(key)
-            if turn is not None and not turn.is_finished():
+            if turn is None or turn.is_finished():
+                continue
+            if not settling.is_planned(turn, self._patience, self._clock_ms):
                 self._look_at_turn(turn, self._conversation(turn.conversation))
         self._touched.clear()
 
@@ -334,7 +350,8 @@ class Correlator:
         return saved
 
     def _session_totals(self) -> Iterator[SessionTotals]:
-        for key in sorted(self._changed_conversations):
+        """Of the sessions of which something is to be told, or whose stretch has ended."""
+        for key in sorted(self._to_tell | self._ended):
             totals = activity.totals(self._conversations[key].activity, final=key in self._ended)
             if totals:
                 yield totals
@@ -363,4 +380,5 @@ class Correlator:
         self._changed_conversations.clear()
         self._costed.clear()
         self._ended.clear()
+        self._to_tell.clear()
         self._outcomes.clear()

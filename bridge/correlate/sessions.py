@@ -31,7 +31,7 @@ KEPT_PROMPTS = 64
 """Prompts remembered per conversation; records are assigned within seconds of them."""
 
 
-class PromptMark(msgspec.Struct, frozen=True, kw_only=True):
+class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """A prompt that was seen: its place in the conversation and its turn.
 
     Attributes:
@@ -44,7 +44,7 @@ class PromptMark(msgspec.Struct, frozen=True, kw_only=True):
     traced: bool = False
 
 
-class Conversation(msgspec.Struct, kw_only=True):
+class Conversation(msgspec.Struct, kw_only=True, array_like=True):
     """One session (or one installation that does not tell its sessions).
 
     Attributes:
@@ -285,9 +285,9 @@ def _is_standalone(conversation: Conversation, event: AnyEvent) -> bool:
     For parts of a tool only the tool's span can tell, which comes when the call has come back;
     until then they count as such.
     """
-    if not isinstance(event, SpanEvent) or isinstance(event, TurnSpan | OtherSpan):
+    if not isinstance(event, SpanEvent) or isinstance(event, (TurnSpan, OtherSpan)):
         return False
-    if not isinstance(event, ToolWait | ToolRun):
+    if not isinstance(event, (ToolWait, ToolRun)):
         return not event.otel_parent_id
     waiting = (record.event for record in conversation.waiting)
     tools = (other for other in waiting if isinstance(other, ToolSpan))
@@ -325,7 +325,7 @@ def _restarted(before: int | None, then: int | None) -> bool:
 
 
 def _without_prompt(records: list[Record]) -> list[Assigned]:
-    work = [r.event for r in records if not isinstance(r.event, PointEvent | OtherSpan)]
+    work = [r.event for r in records if not isinstance(r.event, (PointEvent, OtherSpan))]
     # Spans may come or not: where there are records, the key is theirs.
     told = [r.event for r in records if not isinstance(r.event, SpanEvent)] or work
     key = f"{work[0].conversation}\0-{told[0].time_ms}" if work else None

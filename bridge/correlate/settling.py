@@ -163,8 +163,10 @@ class Cut:
 
     def _in_order(self, kinds: str) -> list[str]:
         parts = self._turn.parts
-        keys = (key for key in parts if key[0] in kinds)
-        return sorted(keys, key=lambda key: min(event.order for event in parts[key].events))
+        keys = [key for key in parts if key[0] in kinds]
+        if len(keys) > 1:
+            keys.sort(key=lambda key: min(event.order for event in parts[key].events))
+        return keys
 
     def _passed(self, wait_ms: int, since_ms: int) -> bool:
         return has_passed(wait_ms, since_ms=since_ms, now_ms=self._now_ms)
@@ -192,10 +194,20 @@ def next_look_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool, af
     return min((at for at in times if at > after_ms), default=after_ms + patience.settle_ms + 1)
 
 
+def is_planned(turn: LiveTurn, patience: Patience, now_ms: int) -> bool:
+    """Whether it is looked at before ``next_look_ms`` can want to: most looks are planned once."""
+    if turn.cut_ms is None:
+        return False
+    agents_ms = [agent.touched_ms for agent in turn.agents.values() if not agent.sent]
+    parts_ms = [part.touched_ms for part in turn.parts.values()]
+    oldest_ms = min([turn.touched_ms, *parts_ms, *agents_ms])
+    return turn.cut_ms <= max(oldest_ms + patience.shortest_ms, now_ms)
+
+
 def is_complete(key: str, part: OpenPart) -> bool:
     """Whether a part has the record that makes it an observation of its own."""
     if key.startswith("g:"):
-        return any(isinstance(event, ModelRequest | ModelFailure) for event in part.events)
+        return any(isinstance(event, (ModelRequest, ModelFailure)) for event in part.events)
     if key[0] in "td":
         return any(
             isinstance(event, ToolResult)

@@ -36,9 +36,7 @@ def is_promised(key: str, part: OpenPart, *, traced: bool) -> bool:
 
 def is_span_alone(part: OpenPart) -> bool:
     """Whether only spans tell of it so far."""
-    return all(
-        isinstance(event, ModelSpan | ToolSpan | ToolRun | ToolWait) for event in part.events
-    )
+    return all(isinstance(event, (ModelSpan, ToolSpan, ToolRun, ToolWait)) for event in part.events)
 
 
 def awaits_record(turn: LiveTurn, part: OpenPart) -> bool:

@@ -1,4 +1,8 @@
-"""What is kept of a live turn: private to ``correlate``, saved in the ledger as it is."""
+"""What is kept of a live turn: private to ``correlate``, saved in the ledger as it is.
+
+It is saved at every step in which a record of it came, so it is written without the names of its
+fields, and so is all that stands in it: a new field goes behind the others and has a default.
+"""
 
 import msgspec
 
@@ -11,7 +15,7 @@ from bridge.model.totals import Totals
 Order = tuple[int, int, bytes]
 
 
-class OpenPart(msgspec.Struct, kw_only=True):
+class OpenPart(msgspec.Struct, kw_only=True, array_like=True):
     """Events that will be one observation, until they leave together.
 
     Attributes:
@@ -22,7 +26,7 @@ class OpenPart(msgspec.Struct, kw_only=True):
     touched_ms: int
 
 
-class SpawnCall(msgspec.Struct, kw_only=True):
+class SpawnCall(msgspec.Struct, kw_only=True, array_like=True):
     """A tool call that starts a sub-agent.
 
     Attributes:
@@ -39,7 +43,7 @@ class SpawnCall(msgspec.Struct, kw_only=True):
     touched_ms: int = 0
 
 
-class AgentState(msgspec.Struct, kw_only=True):
+class AgentState(msgspec.Struct, kw_only=True, array_like=True):
     """A sub-agent as far as its settled parts tell.
 
     Attributes:
@@ -62,7 +66,7 @@ class AgentState(msgspec.Struct, kw_only=True):
     sent: bool = False
 
 
-class LiveTurn(msgspec.Struct, kw_only=True):
+class LiveTurn(msgspec.Struct, kw_only=True, array_like=True):
     """The one mutable record of a turn; private to ``correlate``, saved in the ledger.
 
     Attributes:

@@ -50,22 +50,23 @@ def new_turn(key: str, record: Record) -> LiveTurn:
 
 def part_key(event: AnyEvent) -> str:
     """The key of the part an event belongs to, alike for all its halves."""
-    own = event.key.hex()
     match event:
-        case ModelRequest() | ModelFailure():
-            key = f"g:{event.request_id or own}"
-        case ModelAnswer():
-            key = f"g:{event.request_id}" if event.request_id else f"a:{own}"
-        case RawBody():
-            key = f"g:{event.request_id}" if event.request_id else f"b:{event.body_id or own}"
         case ToolResult():
-            key = f"t:{event.call_id or own}"
+            key = f"t:{event.call_id or event.key.hex()}"
         case ToolDecision():
-            key = f"t:{event.call_id}" if event.call_id else f"d:{own}"
+            key = f"t:{event.call_id}" if event.call_id else f"d:{event.key.hex()}"
+        case ModelRequest() | ModelFailure():
+            key = f"g:{event.request_id or event.key.hex()}"
+        case ModelAnswer():
+            key = f"g:{event.request_id}" if event.request_id else f"a:{event.key.hex()}"
+        case RawBody(request_id=None):
+            key = f"b:{event.body_id or event.key.hex()}"
+        case RawBody():
+            key = f"g:{event.request_id}"
         case AgentCompleted():
-            key = f"c:{event.agent_id or own}"
+            key = f"c:{event.agent_id or event.key.hex()}"
         case PointEvent() | UserPrompt():
-            key = f"p:{own}"
+            key = f"p:{event.key.hex()}"
         case SpanEvent():
             key = _span_part_key(event)
         case _:
@@ -123,7 +124,7 @@ def fold(turn: LiveTurn, record: Record) -> Outcome | None:
     if isinstance(event, TurnSpan):
         return Outcome.LATE
     key = _free_key(turn, event)
-    if digest(key) in turn.sent:
+    if turn.sent and digest(key) in turn.sent:
         return Outcome.LATE
     _note_call(turn, key, event, record.arrived_ms)
     _add(turn, key, event, record.arrived_ms)
@@ -137,11 +138,16 @@ def _free_key(turn: LiveTurn, event: AnyEvent) -> str:
     alone is the same request, though, and counted then.
     """
     key = part_key(event)
-    if not isinstance(event, ModelRequest) or digest(key) in turn.sent_by_span:
+    if not isinstance(event, ModelRequest):
         return key
     part = turn.parts.get(key)
     taken = part is not None and any(isinstance(other, ModelRequest) for other in part.events)
-    return f"g:{event.key.hex()}" if taken or digest(key) in turn.sent else key
+    if not taken and not turn.sent:
+        return key
+    sent = digest(key)
+    if sent in turn.sent_by_span:
+        return key
+    return f"g:{event.key.hex()}" if taken or sent in turn.sent else key
 
 
 def start_ms(event: AnyEvent) -> int:
@@ -164,7 +170,7 @@ def has_open_tool(turn: LiveTurn) -> bool:
 
 
 def _ends_tool(event: AnyEvent) -> bool:
-    return isinstance(event, ToolResult | ToolSpan | ToolRun) or (
+    return isinstance(event, (ToolResult, ToolSpan, ToolRun)) or (
         isinstance(event, ToolDecision) and not event.accepted
     )
 
@@ -196,7 +202,7 @@ def _note_prompt(turn: LiveTurn, event: UserPrompt, arrived_ms: int) -> None:
 def _note(turn: LiveTurn, event: AnyEvent) -> None:
     """Fold what the root will tell. Minima, maxima and sums: any order gives the same."""
     turn.totals.add(event)
-    if isinstance(event, UserPrompt | RawBody):
+    if isinstance(event, (UserPrompt, RawBody)):
         return
     if isinstance(event, PointEvent) and not event.extends_turn:
         return
@@ -212,7 +218,7 @@ def _note(turn: LiveTurn, event: AnyEvent) -> None:
 def _is_main_work(event: AnyEvent) -> bool:
     """Whether a turn may end, or fail, with this: not with a title, a summary or a sub-agent."""
     auxiliary = getattr(event, "purpose", None) is Purpose.AUXILIARY
-    return not (auxiliary or is_agent_work(event) or isinstance(event, SpanEvent | PointEvent))
+    return not (auxiliary or is_agent_work(event) or isinstance(event, (SpanEvent, PointEvent)))
 
 
 def _names_trace(event: AnyEvent) -> bool:
@@ -230,7 +236,7 @@ def _note_span(turn: LiveTurn, event: AnyEvent) -> None:
         turn.otel_trace_id = turn.otel_trace_id or event.otel_trace_id
     if not isinstance(event, SpanEvent):
         turn.has_logs = True
-    elif event.otel_span_id and isinstance(event, ToolSpan | ToolRun | ToolWait):
+    elif event.otel_span_id and isinstance(event, (ToolSpan, ToolRun, ToolWait)):
         turn.span_parts[event.otel_span_id] = part_key(event)
 
 
@@ -268,7 +274,7 @@ def _may_finish(event: AnyEvent) -> bool:
 
 def _note_call(turn: LiveTurn, key: str, event: AnyEvent, arrived_ms: int) -> None:
     """Remember the tool calls that start sub-agents, to match agents with them."""
-    if not isinstance(event, ToolDecision | ToolResult) or event.spawns is None:
+    if not isinstance(event, (ToolDecision, ToolResult)) or event.spawns is None:
         return
     if event.call_id is None or (isinstance(event, ToolDecision) and not event.accepted):
         return

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from itertools import filterfalse
 from typing import Any
 
 import orjson
@@ -46,11 +47,13 @@ _DIGEST_CHARS = 16
 
 def text(value: Value) -> str | None:
     """A non-empty string; numbers and booleans are written as JSON writes them."""
+    if value is None:  # by far the most are absent, or strings
+        return None
     if isinstance(value, str):
         return value or None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return _written(value) if isinstance(value, int | float) else None
+    return _written(value) if isinstance(value, (int, float)) else None
 
 
 def boolean(value: Value) -> bool | None:
@@ -62,6 +65,8 @@ def boolean(value: Value) -> bool | None:
 
 def count(value: Value) -> int | None:
     """A whole number from 0 to 2^53 - 1, from an int, a double or a string."""
+    if value is None:
+        return None
     if type(value) is int:  # by far the most are ints, or strings of digits
         return None if value < 0 else min(value, MAX_COUNT)
     if isinstance(value, str) and len(value) < _EXACT_DIGITS and _is_digits(value):
@@ -104,7 +109,7 @@ def picousd_from_micros(micros: Value) -> int | None:
 
 def shown(value: Value) -> MetadataValue | None:
     """The value as metadata: scalars as they are, lists of scalars, anything else dropped."""
-    if isinstance(value, bool | str):
+    if isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
         return value if abs(value) <= MAX_COUNT else _written(value)
@@ -112,7 +117,7 @@ def shown(value: Value) -> MetadataValue | None:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, list):
         items = (shown(item) for item in value)
-        return [item for item in items if isinstance(item, str | int | float | bool)]
+        return [item for item in items if isinstance(item, (str, int, float, bool))]
     return None
 
 
@@ -148,13 +153,11 @@ def shown_without(
     attributes: Attributes, hidden: frozenset[str], own: frozenset[str] = frozenset()
 ) -> dict[str, MetadataValue]:
     """All attributes as metadata, but for the hidden ones and those with a field of their own."""
-    hidden = union(hidden, own)
     found: dict[str, MetadataValue] = {}
-    for key, value in attributes.items():
-        if key not in hidden:
-            seen = value if isinstance(value, str) else shown(value)
-            if seen is not None:
-                found[key] = seen
+    for key in filterfalse(union(hidden, own).__contains__, attributes):
+        value = shown(attributes[key])
+        if value is not None:
+            found[key] = value
     return found
 
 

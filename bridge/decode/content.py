@@ -78,4 +78,4 @@ def _is_number(value: MetadataValue) -> bool:
     """A number or boolean, also as the string some clients write for it."""
     if isinstance(value, str):
         return value in {"true", "false"} or _NUMBER_CHARACTERS.issuperset(value)
-    return isinstance(value, int | float)
+    return isinstance(value, (int, float))

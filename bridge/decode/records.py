@@ -106,6 +106,7 @@ class Decoder:
         self._keeps_foreign = keeps_foreign
         self._identity = IDENTITY | tag_attributes
         self._origins = Origins(self._identity, self._privacy)
+        self._hidden_by: tuple[object, frozenset[str]] = None, frozenset()
 
     def decode(self, request: ExportRequest) -> Iterator[Decoded]:
         """Every log record, span or metric point of a request, in order.
@@ -242,8 +243,12 @@ class Decoder:
         )
 
     def _hidden(self, raw: RawLog | RawPoint | RawSpan) -> frozenset[str]:
-        """Attributes that the trace tells."""
-        return union(frozenset(raw.resource), self._identity)
+        """Attributes that the trace tells; asked for by every record of the same resource."""
+        resource, hidden = self._hidden_by
+        if resource is not raw.resource:
+            hidden = union(frozenset(raw.resource), self._identity)
+            self._hidden_by = raw.resource, hidden
+        return hidden
 
 
 def _with_last(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -123,7 +123,7 @@ def _json_scalar(kind: str, plain: object) -> Value:
         return plain if isinstance(plain, float) else json_integer(plain)
     if kind == "doubleValue":
         return _double(plain)
-    return plain if isinstance(plain, str | bool) else None
+    return plain if isinstance(plain, (str, bool)) else None
 
 
 def _double(plain: object) -> float | None:

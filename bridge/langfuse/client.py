@@ -7,7 +7,6 @@ Keys leave this module in the Authorization header of requests to the base URL o
 not followed, and no text made here contains them.
 """
 
-import gzip
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -19,6 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import msgspec
 import structlog
+from isal import igzip
 from yarl import URL
 
 from bridge import __version__
@@ -141,7 +141,7 @@ class LangfuseClient:
 
         A server too old for the ingestion version is asked again without it, from then on.
         """
-        compressed = gzip.compress(body, compresslevel=1, mtime=0)  # mtime: same bytes every time
+        compressed = igzip.compress(body, compresslevel=1, mtime=0)  # mtime: same bytes every time
         answer = await self._post(compressed)
         if self._version_header and _is_unsupported_version(answer):
             log.warning("langfuse.ingestion_version_dropped", reason=answer.error)

@@ -8,8 +8,6 @@ page lists only what has both; names are of low cardinality and never hold a pro
 
 from typing import Any, Final, assert_never
 
-import msgspec
-
 from bridge.langfuse import ids
 from bridge.langfuse.fields import (
     agent_metadata,
@@ -93,6 +91,7 @@ class _Place:
         self._trace_id = trace_id
         self._own_id = own_id
         self._trace = trace
+        self._root_id = ids.root_id(own_id)
 
     def observation(self, part: AnyPart, turn: TurnFacts) -> Observation:
         match part:
@@ -211,7 +210,7 @@ class _Place:
         above = part.span.otel_parent_id if part.span and part.span.remote_parent else None
         return Observation(
             trace_id=self._trace_id,
-            id=ids.root_id(self._own_id),
+            id=self._root_id,
             parent_id=above if joins else None,
             is_app_root=joins,
             trace=self._trace,
@@ -230,7 +229,7 @@ class _Place:
         prompt = part.first_prompt
         return Observation(
             trace_id=self._trace_id,
-            id=ids.root_id(self._own_id),
+            id=self._root_id,
             parent_id=None,
             trace=self._trace,
             name=self._trace.name,
@@ -243,13 +242,13 @@ class _Place:
         return self._make("counter", part.name, parent_id=self._owner(None), **fields)
 
     def _owner(self, owner: str | None) -> str:
-        return self._id("agent", owner) if owner else ids.root_id(self._own_id)
+        return self._id("agent", owner) if owner else self._root_id
 
     def _id(self, kind: str, key: str) -> str:
         return ids.observation_id(self._own_id, kind, key)
 
     def _make(self, id_kind: str, key: str, **fields: Any) -> Observation:  # noqa: ANN401 - differs by kind
-        made = Observation(
+        fields["end_ms"] = max(fields["start_ms"], fields["end_ms"])
+        return Observation(
             trace_id=self._trace_id, id=self._id(id_kind, key), trace=self._trace, **fields
         )
-        return msgspec.structs.replace(made, end_ms=max(made.start_ms, made.end_ms))

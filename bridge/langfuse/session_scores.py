@@ -49,15 +49,14 @@ def prompt_score(cost: PromptCost, settings: TraceSettings) -> Score | None:
 
 
 def _values(numbers: SessionNumbers) -> dict[str, float | None]:
-    totals = numbers.totals
-    worked = totals.tools or totals.rejections
+    tool_errors = numbers.tool_errors
     return {
         "active_s": _number(numbers.measured(Measure.ACTIVE_S)),
         "added": _number(numbers.measured(Measure.LINES, type="added")),
         "removed": _number(numbers.measured(Measure.LINES, type="removed")),
         "commits": _number(numbers.measured(Measure.COMMITS)),
         "prs": _number(numbers.measured(Measure.PULL_REQUESTS)),
-        "tool_errors": float(totals.tool_errors) if worked else None,
+        "tool_errors": None if tool_errors is None else float(tool_errors),
     }
 
 

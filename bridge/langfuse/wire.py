@@ -45,6 +45,7 @@ _FAILED: Final = b"\x18\x02"
 _OBSERVATION = "langfuse.observation."
 _METADATA = "langfuse.observation.metadata."
 _TRACE_METADATA = "langfuse.trace.metadata."
+_APP_ROOT: Final = (("langfuse.internal.is_app_root", True),)
 
 
 class _Envelope(NamedTuple):
@@ -63,6 +64,8 @@ class SpanEncoder:
 
     def __init__(self) -> None:
         self._attributes = AttributeWriter(_ATTRIBUTES)
+        self._observation = AttributeWriter(_ATTRIBUTES, _OBSERVATION)
+        self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA)
         self._traces: dict[int, tuple[TraceFacts, bytes]] = {}
 
     def encode(self, observation: Observation) -> bytes:
@@ -78,7 +81,9 @@ class SpanEncoder:
                 _INTERNAL,
                 fixed64(b"\x39", observation.start_ms * NS_PER_MS),
                 fixed64(b"\x41", observation.end_ms * NS_PER_MS),
-                self._attributes.write(_attributes(observation)),
+                self._observation.write(_attributes(observation)),
+                self._attributes.write(_APP_ROOT) if observation.is_app_root else b"",
+                self._metadata.write(observation.metadata.items()),
                 self._trace(observation.trace),
                 sized(b"\x7a", present(b"\x12", status.encode()) + (_FAILED if failed else b"")),
             )
@@ -168,18 +173,19 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
 
 
 def _attributes(observation: Observation) -> Iterable[tuple[str, MetadataValue | None]]:
-    yield f"{_OBSERVATION}type", observation.kind.value
-    yield f"{_OBSERVATION}level", observation.level.value
-    yield f"{_OBSERVATION}status_message", observation.status_message
-    yield f"{_OBSERVATION}input", observation.input
-    yield f"{_OBSERVATION}output", observation.output
-    yield f"{_OBSERVATION}model.name", observation.model
-    yield f"{_OBSERVATION}model.parameters", _json_text(observation.model_parameters)
-    yield f"{_OBSERVATION}usage_details", _json_text(observation.usage)
-    yield f"{_OBSERVATION}cost_details", _cost_details(observation.cost_picousd)
-    yield f"{_OBSERVATION}completion_start_time", _iso(observation.completion_start_ms)
-    yield "langfuse.internal.is_app_root", observation.is_app_root or None
-    yield from ((_METADATA + key, value) for key, value in observation.metadata.items())
+    """What every kind of observation may have, below ``langfuse.observation.``."""
+    return (
+        ("type", observation.kind),
+        ("level", observation.level),
+        ("status_message", observation.status_message),
+        ("input", observation.input),
+        ("output", observation.output),
+        ("model.name", observation.model),
+        ("model.parameters", _json_text(observation.model_parameters)),
+        ("usage_details", _json_text(observation.usage)),
+        ("cost_details", _cost_details(observation.cost_picousd)),
+        ("completion_start_time", _iso(observation.completion_start_ms)),
+    )
 
 
 def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, MetadataValue | None]]:

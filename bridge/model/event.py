@@ -17,7 +17,7 @@ class Purpose(StrEnum):
     """Clients that do not say; they do not export answers either."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Who a record is from: the client program and its identifying attributes.
 
     Attributes:
@@ -35,7 +35,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     installation: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", array_like=True):
     """What all events share.
 
     Attributes:

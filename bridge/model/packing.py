@@ -12,8 +12,8 @@ import msgspec
 
 Kept = TypeVar("Kept")
 
-_JSON_OBJECT = b"{"
-"""No MessagePack map begins with it."""
+_JSON = (b"{", b"[")
+"""No MessagePack map or array begins with them."""
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -31,6 +31,6 @@ def unpacker(kind: type[Kept]) -> Callable[[bytes], Kept]:
     packed, written = msgspec.msgpack.Decoder(kind).decode, msgspec.json.Decoder(kind).decode
 
     def unpack(kept: bytes) -> Kept:
-        return written(kept) if kept.startswith(_JSON_OBJECT) else packed(kept)
+        return written(kept) if kept.startswith(_JSON) else packed(kept)
 
     return unpack

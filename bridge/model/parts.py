@@ -38,7 +38,7 @@ class ClosedBy(StrEnum):
     """It did not look finished, but nothing more came for ``idle_s``."""
 
 
-class TurnFacts(msgspec.Struct, frozen=True, kw_only=True):
+class TurnFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What all parts of a turn share; frozen when the first of them leaves.
 
     Attributes:

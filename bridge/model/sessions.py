@@ -24,7 +24,7 @@ class GapReason(StrEnum):
     INTERRUPTED = "interrupted requests"
 
 
-class ModelSums(msgspec.Struct, kw_only=True):
+class ModelSums(msgspec.Struct, kw_only=True, array_like=True):
     """What one model (or one type of sub-agent) was asked and cost."""
 
     requests: int = 0
@@ -36,7 +36,7 @@ class ModelSums(msgspec.Struct, kw_only=True):
         return msgspec.structs.replace(self, usage=dict(self.usage))
 
 
-class SessionNumbers(msgspec.Struct, kw_only=True):
+class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True):
     """Numbers of a session, or of one stretch of activity in it.
 
     Attributes:
@@ -62,6 +62,12 @@ class SessionNumbers(msgspec.Struct, kw_only=True):
             agents={kind: sums.copy() for kind, sums in self.agents.items()},
             series=dict(self.series),
         )
+
+    @property
+    def tool_errors(self) -> int | None:
+        """Tools that failed; None while none was asked for."""
+        totals = self.totals
+        return totals.tool_errors if totals.tools or totals.rejections else None
 
     def measured(self, measure: Measure, **attributes: str) -> int | None:
         """Picounits of a measure over all its series with these attributes; None: not told."""

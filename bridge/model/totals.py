@@ -5,7 +5,7 @@ import msgspec
 from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolResult
 
 
-class Totals(msgspec.Struct, kw_only=True):
+class Totals(msgspec.Struct, kw_only=True, array_like=True):
     """Sums over a turn, a sub-agent or a session.
 
     Attributes:

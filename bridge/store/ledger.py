@@ -188,7 +188,7 @@ class Ledger:
         """Mark spans as taken by Langfuse."""
         with self._transaction() as connection:
             aged_ms = self._aged(connection, at_ms)
-            marks = [(aged_ms, position) for position in positions]
+            marks = [(aged_ms, *run) for run in _runs(positions)]
             marked = connection.executemany(_DELIVERED, marks).rowcount
             add_totals(connection, {DELIVERED: marked})
             set_fact(connection, LAST_DELIVERY, str(at_ms))
@@ -338,6 +338,15 @@ def _taken_in(connection: sqlite3.Connection) -> int:
     return int(records)
 
 
+def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
+    """Rising positions as (first, last) of those that follow one another."""
+    starts = [
+        p for before, p in zip((None, *positions), positions, strict=False) if p - 1 != before
+    ]
+    ends = [p for p, after in zip(positions, (*positions[1:], None), strict=True) if p + 1 != after]
+    return list(zip(starts, ends, strict=True))
+
+
 _STATE: Final = {
     "turns": "SELECT state FROM turns WHERE key = ?",
     "conversations": "SELECT state FROM conversations WHERE key = ?",
@@ -351,7 +360,7 @@ _CLAIM: Final = (
     " INDEXED BY pending WHERE state = 'pending' ORDER BY position LIMIT ?"
 )
 _DELIVERED: Final = (
-    "UPDATE observations SET state = 'delivered', changed_at_ms = ? WHERE position = ?"
+    "UPDATE observations SET state = 'delivered', changed_at_ms = ? WHERE position BETWEEN ? AND ?"
 )
 _REJECTED: Final = (
     "UPDATE observations SET state = 'rejected', reason = ?, changed_at_ms = ? WHERE position = ?"

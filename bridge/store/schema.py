@@ -37,7 +37,6 @@ LEDGER: Final = (
     ) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS live_turns ON turns (held) WHERE live",
     "CREATE INDEX IF NOT EXISTS turns_by_age ON turns (saved_at_ms) WHERE NOT live",
-    "CREATE INDEX IF NOT EXISTS turns_by_session ON turns (session_id)",
     """CREATE TABLE IF NOT EXISTS conversations (
         key TEXT PRIMARY KEY,
         live INTEGER NOT NULL,
@@ -78,7 +77,6 @@ LEDGER: Final = (
     "CREATE INDEX IF NOT EXISTS pending ON observations (position) WHERE state = 'pending'",
     "CREATE INDEX IF NOT EXISTS observations_by_age ON observations (state, changed_at_ms)",
     "CREATE INDEX IF NOT EXISTS observations_by_trace ON observations (trace_id)",
-    "CREATE INDEX IF NOT EXISTS observations_by_session ON observations (session_id)",
     """CREATE TABLE IF NOT EXISTS scores (
         id TEXT PRIMARY KEY,
         score BLOB NOT NULL,
@@ -128,6 +126,7 @@ LEDGER: Final = (
 * ``looks`` is the correlator's queue: at what it looks again, when, what for.
 * ``observations.state`` is pending → delivered | rejected; ``position`` is the order of delivery.
   ``span_id`` is the duplicate filter. The plain columns are for sums; the rest is in ``span``.
+  Every index costs each of millions of rows, so there is none for what only people ask.
 * ``scores.value`` is the latest, ``claimed`` the one on its way to Langfuse at this ``revision``,
   so that a repetition is the same; ``dirty`` until they agree; ``urgent`` ones do not wait.
 * ``sessions.numbers`` are a session's totals, for people at a terminal.

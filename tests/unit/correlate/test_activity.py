@@ -365,3 +365,24 @@ def test_a_measure_is_summed_over_all_its_series_with_these_attributes() -> None
     assert told.measured(Measure.LINES, type="added") == 3
     assert told.measured(Measure.LINES, type="added", model="b") == 2
     assert told.measured(Measure.COMMITS) is None
+
+
+def test_an_event_says_whether_what_is_told_of_its_session_changes() -> None:
+    found = Activity()
+    ran: dict[str, Any] = {"call_id": None, "name": "Bash", "title": "Bash", "duration_ms": 1}
+    first, same = (an_event(ToolResult, at, success=True, **ran) for at in (2, 3))
+    failed = an_event(ToolResult, 4, success=False, **ran)
+
+    told = [
+        activity.note_event(found, event)
+        for event in (a_prompt(1), first, same, a_request(3), failed)
+    ]
+    assert told == [True, True, False, False, True]
+
+
+def test_an_event_behind_the_last_run_lengthens_it_and_a_gap_begins_another() -> None:
+    found = active(
+        *(an_event(UserPrompt, number, number, text="Go on", length=5) for number in (1, 2, 3, 5))
+    )
+
+    assert [(first[1], last[1]) for first, last in found.runs] == [(1, 3), (5, 5)]

@@ -169,6 +169,13 @@ def test_what_was_delivered_or_rejected_is_not_claimed_again(ledger: Ledger, pat
     assert totals.last_delivery_ms == 50
 
 
+def test_only_the_positions_that_were_told_are_marked_as_delivered(ledger: Ledger) -> None:
+    ledger.commit(a_step(finished=[a_finished(number) for number in range(1, 8)]))
+
+    ledger.delivered([1, 2, 4, 6, 7], at_ms=1)
+    assert _positions(ledger, 1000, 10) == [3, 5]
+
+
 def test_what_is_known_of_langfuse_is_remembered(ledger: Ledger, path: Path) -> None:
     assert _totals(path).langfuse is None
     ledger.note(LangfuseState.UNAUTHORIZED)
