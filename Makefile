@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test chaos fuzz check format check-config image clean
+.PHONY: help demo run test chaos fuzz check format check-config image bench bench-quick profile clean
 
 #: list these targets
 help:
@@ -54,13 +54,26 @@ format: $(VENV)/.dev
 image:
 	config/build-image.sh
 
+#: measure every gate of docs/PERFORMANCE.md; takes most of an hour
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+#: the same with small loads, in two minutes
+bench-quick: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks --quick $(BENCH)
+
+#: draw where the worker's CPU time goes, as docs/profile-worker.svg
+profile: $(VENV)/.dev
+	$(PIP) py-spy
+	@$(BIN)/python -m benchmarks.flames worker docs/profile-worker.svg
+
 #: set up .venv for working on the bridge
 .venv: $(VENV)/.dev
 
 #: remove .venv and everything that can be made again
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
-	find bridge tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find benchmarks bridge tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Two stamps, made anew whenever pyproject.toml changes: what the bridge needs to run (the demo is
 # there sooner), and what working on it needs besides.

@@ -1,0 +1,218 @@
+"""Decode → correlate → map → encode → gzip, without files and network: gate 1.
+
+Run as a program it takes a corpus through one stage and prints the CPU nanoseconds of it.
+``counted`` has that done under valgrind's cachegrind, for two corpora, so that starting up cancels
+out. Counts of instructions do not depend on what else the machine does; where there is no
+valgrind, CPU time stands in for them.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import MappingProxyType
+
+from isal import igzip
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from benchmarks.corpus import Body, Corpus, bodies
+from bridge.app.assembler import STEP_ENTRIES
+from bridge.correlate.closing import Patience
+from bridge.correlate.correlator import Correlator
+from bridge.correlate.looks import Look
+from bridge.correlate.saved import Changes
+from bridge.decode.content import ContentPolicy
+from bridge.decode.records import Decoder
+from bridge.langfuse.mapping import Mapper
+from bridge.langfuse.trace import TraceSettings
+from bridge.langfuse.wire import SpanEncoder, encode_export
+from bridge.model.delivery import PendingSpan
+from bridge.model.events import Record
+from bridge.model.requests import Encoding, ExportRequest, Signal
+
+ARRIVAL_MS = 1_780_000_000_000
+APART_MS = 100
+"""Each of 200 sessions posts every twenty seconds: what it told before has settled by then, and its
+turns stay open until the next prompt. Even a small corpus is much longer than settling takes."""
+EXPORT_SPANS = 500
+"""As many as delivery puts into one request (``BatchLimits``)."""
+TAGS = (("member", "member"), ("department", "department"), ("team.id", "team"))
+CPU_ROUNDS = 3
+
+
+class Memory:
+    """The archive of the correlator without a file: what the ledger has, in dictionaries."""
+
+    def __init__(self) -> None:
+        self._turns: dict[str, bytes] = {}
+        self._conversations: dict[str, bytes] = {}
+        self._looks: list[Look] = []
+
+    def turn(self, key: str) -> bytes | None:
+        """The saved state of a turn."""
+        return self._turns.get(key)
+
+    def conversation(self, key: str) -> bytes | None:
+        """The saved state of a conversation."""
+        return self._conversations.get(key)
+
+    def looks(self, after: Look, limit: int) -> list[Look]:
+        """The first looks of the queue behind one, in order."""
+        start = bisect_right(self._looks, after)
+        return self._looks[start : start + limit]
+
+    def save(self, changes: Changes) -> None:
+        """Keep what changed."""
+        self._turns.update((turn.key, turn.state) for turn in changes.turns)
+        self._conversations.update((each.key, each.state) for each in changes.conversations)
+        for look in changes.looks.done:
+            del self._looks[bisect_right(self._looks, look) - 1]
+        for look in changes.looks.planned:
+            insort(self._looks, look)
+
+
+class Pipeline:
+    """The stages joined as ``bridge.app.assembler`` joins them, with its defaults."""
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+        patience = Patience(settle_ms=3_000, quiet_ms=30_000, idle_ms=1_800_000)
+        self._decoder = Decoder(
+            policy=ContentPolicy.FULL, tag_attributes=frozenset(name for name, _ in TAGS)
+        )
+        self._correlator = Correlator(patience, self._memory)
+        self._mapper = Mapper(
+            TraceSettings(tags=TAGS, group_by=None, environment=None, join_traces=False)
+        )
+        self._encoder = SpanEncoder()
+        self._pending: list[PendingSpan] = []
+
+    def step(self, requests: Sequence[ExportRequest]) -> Iterator[bytes]:
+        """Take in what one transaction would, and give out the exports that became full."""
+        settled = []
+        for request in requests:
+            records = self._decoder.decode(request)
+            settled += self._correlator.due(request.received_at_ms)
+            for record in records:
+                if not isinstance(record, Record):
+                    raise TypeError(f"the corpus has something that is no record: {record}")
+                self._correlator.fold(record)
+        self._memory.save(self._correlator.take_changes())
+        for each in settled:
+            observation = self._mapper.observation(each)
+            self._pending.append(
+                PendingSpan(
+                    position=len(self._pending),
+                    span=self._encoder.encode(observation),
+                    service_name=observation.trace.service_name,
+                    service_version=observation.trace.service_version,
+                )
+            )
+        while len(self._pending) >= EXPORT_SPANS:
+            yield self._export()
+
+    def rest(self) -> bytes:
+        """The last export."""
+        return self._export()
+
+    def _export(self) -> bytes:
+        batch, self._pending = self._pending[:EXPORT_SPANS], self._pending[EXPORT_SPANS:]
+        return igzip.compress(encode_export(batch), compresslevel=1, mtime=0)
+
+
+def requests(given: Iterable[Body]) -> Iterator[ExportRequest]:
+    """The bodies as the inbox would give them."""
+    for number, body in enumerate(given):
+        yield ExportRequest(
+            signal=Signal.LOGS,
+            encoding=Encoding.PROTOBUF,
+            body=body.bytes,
+            gzipped=False,
+            records=body.records,
+            received_at_ms=ARRIVAL_MS + number * APART_MS,
+        )
+
+
+def run_all(path: Path) -> int:
+    """Take a corpus through all stages; how many bytes would go out."""
+    pipeline = Pipeline()
+    given = list(requests(bodies(path)))
+    size_bytes = 0
+    for start in range(0, len(given), STEP_ENTRIES):
+        size_bytes += sum(map(len, pipeline.step(given[start : start + STEP_ENTRIES])))
+    return size_bytes + len(pipeline.rest())
+
+
+def run_decode(path: Path) -> int:
+    """Take a corpus through the first stage alone; how many records it has."""
+    decoder = Decoder(policy=ContentPolicy.FULL, tag_attributes=frozenset(name for name, _ in TAGS))
+    return sum(len(list(decoder.decode(request))) for request in requests(bodies(path)))
+
+
+def run_floor(path: Path) -> int:
+    """F: parse and write each body; how many bytes that were."""
+    return sum(
+        len(ExportLogsServiceRequest.FromString(body.bytes).SerializeToString())
+        for body in bodies(path)
+    )
+
+
+STAGES: Mapping[str, Callable[[Path], int]] = MappingProxyType(
+    {"all": run_all, "decode": run_decode, "F": run_floor}
+)
+
+
+def has_valgrind() -> bool:
+    """Whether instructions can be counted."""
+    return shutil.which("valgrind") is not None
+
+
+def counted(stage: str, small: Corpus, large: Corpus) -> float:
+    """Instructions per record that a stage takes; CPU nanoseconds where they cannot be counted."""
+    with ThreadPoolExecutor(2 if has_valgrind() else 1) as both:
+        of_one = _instructions if has_valgrind() else _cpu_ns
+        less, more = both.map(of_one, [stage, stage], [small.path, large.path])
+    return (more - less) / (large.records - small.records)
+
+
+def _instructions(stage: str, path: Path) -> int:
+    valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no"]
+    done = _run([*valgrind, "--cachegrind-out-file=/dev/null"], stage, path)
+    found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
+    if found is None:
+        raise ValueError(f"valgrind printed no count: {done.stderr[-500:]}")
+    return int(found[1].replace(",", ""))
+
+
+def _cpu_ns(stage: str, path: Path) -> int:
+    """The least of some rounds."""
+    return min(int(_run([], stage, path).stdout) for _ in range(CPU_ROUNDS))
+
+
+def _run(below: list[str], stage: str, path: Path) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "benchmarks.pipeline", stage, str(path.absolute())]
+    return subprocess.run(
+        [*below, *program],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"PYTHONHASHSEED": "0"},
+    )
+
+
+def main(stage: str, path: Path) -> None:
+    """Run a stage."""
+    began_ns = time.process_time_ns()
+    STAGES[stage](path)
+    print(time.process_time_ns() - began_ns)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
