@@ -172,7 +172,7 @@ def identifier(value: Value) -> str | None:
 
     What is longer ends in a digest, so that two ids that begin alike stay two.
     """
-    told = text(value)
+    told = (value or None) if isinstance(value, str) else text(value)
     if told is None or (len(told) <= MAX_ID_CHARS and told.isprintable()):
         return told
     digest = hashlib.blake2b(told.encode("utf-8", "replace"), digest_size=_DIGEST_CHARS // 2)

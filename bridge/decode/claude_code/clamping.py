@@ -6,7 +6,15 @@ only what to say of it, in the metadata of the observation. Names alone: a value
 
 from collections.abc import Iterator
 
-from bridge.decode.attributes import MAX_COUNT, MAX_USD, Attributes, decimal, identifier, text
+from bridge.decode.attributes import (
+    MAX_COUNT,
+    MAX_ID_CHARS,
+    MAX_USD,
+    Attributes,
+    decimal,
+    identifier,
+    text,
+)
 from bridge.decode.claude_code.names import USAGE_KEYS
 from bridge.decode.moments import MAX_DURATION_MS, is_plausible
 from bridge.decode.otlp import RawLog
@@ -37,6 +45,9 @@ LIMITS = {
     **dict.fromkeys(USAGE_KEYS, MAX_COUNT),
 }
 """Number → the largest that is taken."""
+PLAIN_DIGITS = 6
+"""A number of no more characters is below all of these."""
+_CHECKED = dict[str, int | None](dict.fromkeys(IDENTIFIERS)) | LIMITS
 
 
 def clamped_in_log(raw: RawLog, received_at_ms: int) -> dict[str, MetadataValue]:
@@ -70,6 +81,26 @@ def _times(told: dict[str, int], received_at_ms: int) -> Iterator[str]:
 
 
 def _attributes(attributes: Attributes) -> Iterator[str]:
+    for name, value in attributes.items():
+        if name in _CHECKED and not _is_plain(value, _CHECKED[name]):
+            yield from _clamped(attributes)
+            return
+
+
+def _is_plain(value: object, largest: int | None) -> bool:
+    """Whether a value is so short and simple that nothing can be wrong with it: nearly all are."""
+    if type(value) is int:
+        return largest is not None and 0 <= value <= largest
+    if not isinstance(value, str):
+        return False
+    if largest is None:
+        return len(value) <= MAX_ID_CHARS and value.isprintable()
+    digits = value.removeprefix("0.")
+    few = len(digits) <= (PLAIN_DIGITS if digits is value else MAX_ID_CHARS)
+    return few and digits.isdecimal() and digits.isascii()
+
+
+def _clamped(attributes: Attributes) -> Iterator[str]:
     for name in IDENTIFIERS:
         if name in attributes and identifier(attributes[name]) != text(attributes[name]):
             yield name
