@@ -55,23 +55,6 @@ header = overwrite(0, b"x" * 100)
 first_page = overwrite(0, b"x" * PAGE_BYTES)
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "inbox.db"
-
-
-@pytest.fixture
-def inbox(path: Path) -> Iterator[Inbox]:
-    with closing(Inbox(path)) as inbox:
-        yield inbox
-
-
-@pytest.fixture
-def reader(path: Path) -> Iterator[InboxReader]:
-    with closing(InboxReader(path)) as reader:
-        yield reader
-
-
 def fill(inbox: Inbox) -> None:
     """Many requests in the file itself, and one that only its log of commits has."""
     inbox.append([an_export(body=b"%05d" % n * 100) for n in range(REQUESTS)])

@@ -13,21 +13,9 @@ from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
 from bridge.store.inbox import RELEASE_STEP_ROWS, Inbox
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.inbox_schema import PART_BYTES, InboxTotals
+from tests.requests import an_export
 
 PLENTY = 1 << 30
-
-
-def a_request(
-    signal: Signal = Signal.LOGS, body: bytes = b"body", records: int = 1
-) -> ExportRequest:
-    return ExportRequest(
-        signal=signal,
-        encoding=Encoding.PROTOBUF,
-        body=body,
-        gzipped=False,
-        records=records,
-        received_at_ms=1_700_000_000_000,
-    )
 
 
 def totals(
@@ -35,23 +23,6 @@ def totals(
 ) -> InboxTotals:
     kept = {Signal.LOGS: logs, Signal.METRICS: metrics, Signal.TRACES: traces}
     return InboxTotals(accepted=accepted, kept_requests=requests, kept_records=kept)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "inbox.db"
-
-
-@pytest.fixture
-def inbox(path: Path) -> Iterator[Inbox]:
-    with closing(Inbox(path)) as inbox:
-        yield inbox
-
-
-@pytest.fixture
-def reader(path: Path) -> Iterator[InboxReader]:
-    with closing(InboxReader(path)) as reader:
-        yield reader
 
 
 def everything(reader: InboxReader, after: int = 0, signal: Signal | None = None) -> list[bytes]:
@@ -90,18 +61,18 @@ def test_inbox_that_is_not_there_yet_reads_as_empty(path: Path, reader: InboxRea
     path.touch()
     assert reader.read(0, Signal.LOGS, PLENTY, PLENTY) == []
     with closing(Inbox(path)) as inbox:
-        inbox.append([a_request()])
+        inbox.append([an_export()])
         assert everything(reader) == [b"body"]
 
 
 def test_closed_inbox_can_still_be_read(path: Path, reader: InboxReader) -> None:
     with closing(Inbox(path)) as inbox:
-        inbox.append([a_request()])
+        inbox.append([an_export()])
     assert everything(reader) == [b"body"]
 
 
 def test_signals_are_read_apart_and_together(inbox: Inbox, reader: InboxReader) -> None:
-    inbox.append([a_request(body=b"1"), a_request(Signal.METRICS, b"2"), a_request(body=b"3")])
+    inbox.append([an_export(body=b"1"), an_export(Signal.METRICS, b"2"), an_export(body=b"3")])
     assert everything(reader, 0, Signal.LOGS) == [b"1", b"3"]
     assert everything(reader, 0, Signal.METRICS) == [b"2"]
     assert everything(reader, 0, None) == [b"1", b"2", b"3"]
@@ -111,20 +82,20 @@ def test_signals_are_read_apart_and_together(inbox: Inbox, reader: InboxReader) 
 def test_stretch_found_empty_is_remembered_and_hides_nothing(
     inbox: Inbox, reader: InboxReader
 ) -> None:
-    inbox.append([a_request(body=b"1"), *[a_request(Signal.METRICS)] * 3])
+    inbox.append([an_export(body=b"1"), *[an_export(Signal.METRICS)] * 3])
     assert everything(reader, 1, Signal.LOGS) == []
-    inbox.append([a_request(body=b"5")])
+    inbox.append([an_export(body=b"5")])
     assert everything(reader, 1, Signal.LOGS) == [b"5"]
     assert everything(reader, 0, Signal.LOGS) == [b"1", b"5"]
     assert everything(reader, 5, Signal.LOGS) == []
-    inbox.append([a_request(body=b"6")])
+    inbox.append([an_export(body=b"6")])
     assert everything(reader, 5, Signal.LOGS) == [b"6"]
 
 
 def test_read_is_bounded_by_bytes_and_entries_but_gives_one(
     inbox: Inbox, reader: InboxReader
 ) -> None:
-    inbox.append([a_request(body=b"large" * 100), a_request(body=b"2"), a_request(body=b"3")])
+    inbox.append([an_export(body=b"large" * 100), an_export(body=b"2"), an_export(body=b"3")])
     assert [entry.position for entry in reader.read(0, Signal.LOGS, 1, 10)] == [1]
     assert [entry.position for entry in reader.read(0, Signal.LOGS, 501, 10)] == [1, 2]
     assert [entry.position for entry in reader.read(0, Signal.LOGS, PLENTY, 2)] == [1, 2]
@@ -136,7 +107,7 @@ def test_large_body_is_kept_in_parts_and_read_back_whole(
     path: Path, inbox: Inbox, reader: InboxReader, size_bytes: int
 ) -> None:
     large = bytes(range(250)) * (size_bytes // 250 + 1)
-    inbox.append([a_request(body=b"before"), a_request(body=large[:size_bytes]), a_request()])
+    inbox.append([an_export(body=b"before"), an_export(body=large[:size_bytes]), an_export()])
     assert everything(reader) == [b"before", large[:size_bytes], b"body"]
     assert [len(e.request.body) for e in reader.read(0, None, size_bytes, 9)] == [6], "by bytes"
     assert _largest_blob(path) <= PART_BYTES
@@ -146,7 +117,7 @@ def test_release_of_a_large_body_leaves_none_of_its_parts(
     path: Path, inbox: Inbox, reader: InboxReader
 ) -> None:
     large = bytes(3 * PART_BYTES)
-    inbox.append([a_request(body=large), a_request(Signal.TRACES, large), a_request(body=large)])
+    inbox.append([an_export(body=large), an_export(Signal.TRACES, large), an_export(body=large)])
     inbox.release({Signal.LOGS: 2, Signal.TRACES: 1})
     assert [e.position for e in reader.read(0, None, PLENTY, 9)] == [2, 3]
     inbox.release(dict.fromkeys(Signal, 3))
@@ -166,42 +137,42 @@ def _largest_blob(path: Path) -> int:
 
 
 def test_totals_follow_append_and_release(inbox: Inbox, reader: InboxReader) -> None:
-    inbox.append([a_request(records=3), a_request(Signal.METRICS, records=5)])
-    inbox.append([a_request(records=2)])
+    inbox.append([an_export(records=3), an_export(Signal.METRICS, records=5)])
+    inbox.append([an_export(records=2)])
     assert inbox.totals() == reader.totals() == totals(10, 3, logs=5, metrics=5)
     assert inbox.release({Signal.LOGS: 1}) == 1
     assert inbox.totals() == totals(10, 2, logs=2, metrics=5)
 
 
 def test_totals_and_rows_survive_reopening(path: Path, inbox: Inbox, reader: InboxReader) -> None:
-    inbox.append([a_request(body=b"1", records=4)])
+    inbox.append([an_export(body=b"1", records=4)])
     inbox.close()
     with closing(Inbox(path)) as reopened:
-        reopened.append([a_request(body=b"2", records=1)])
+        reopened.append([an_export(body=b"2", records=1)])
         assert reopened.totals() == totals(5, 2, logs=5)
     assert everything(reader) == [b"1", b"2"]
 
 
 def test_position_is_never_used_again(inbox: Inbox, reader: InboxReader) -> None:
-    inbox.append([a_request(), a_request()])
+    inbox.append([an_export(), an_export()])
     inbox.release({Signal.LOGS: 2})
-    inbox.append([a_request(body=b"3")])
+    inbox.append([an_export(body=b"3")])
     assert reader.read(0, None, PLENTY, PLENTY)[0].position == 3
 
 
 def test_release_keeps_other_signals_and_what_is_above(inbox: Inbox, reader: InboxReader) -> None:
-    inbox.append([a_request(body=b"1"), a_request(Signal.TRACES, b"2"), a_request(body=b"3")])
+    inbox.append([an_export(body=b"1"), an_export(Signal.TRACES, b"2"), an_export(body=b"3")])
     assert inbox.release({Signal.LOGS: 2, Signal.METRICS: 3}) == 1
     assert everything(reader) == [b"2", b"3"]
     assert inbox.release({Signal.LOGS: 99, Signal.TRACES: 2}) == 2
-    inbox.append([a_request(body=b"4")])
+    inbox.append([an_export(body=b"4")])
     assert inbox.release({Signal.LOGS: 99}) == 1
     assert inbox.totals() == totals(4, 0)
 
 
 def test_release_goes_on_through_many_steps(inbox: Inbox, reader: InboxReader) -> None:
     count = 2 * RELEASE_STEP_ROWS + 10
-    inbox.append([a_request(Signal.METRICS if i % 3 else Signal.LOGS) for i in range(count)])
+    inbox.append([an_export(Signal.METRICS if i % 3 else Signal.LOGS) for i in range(count)])
     released = inbox.release({Signal.LOGS: count - 4})
     assert released == len([i for i in range(count - 4) if i % 3 == 0])
     assert len(everything(reader)) == count - released
@@ -215,7 +186,7 @@ def test_release_of_an_empty_inbox_is_nothing(inbox: Inbox) -> None:
 def test_checkpoint_moves_what_is_committed_into_the_file(path: Path, inbox: Inbox) -> None:
     inbox.checkpoint()
     assert not path.exists()
-    inbox.append([a_request(body=b"x" * 200_000)])
+    inbox.append([an_export(body=b"x" * 200_000)])
     before_bytes = path.stat().st_size
     inbox.checkpoint()
     assert path.stat().st_size > before_bytes + 200_000
@@ -228,9 +199,9 @@ def test_folder_that_is_missing_makes_intake_unavailable_until_it_is_there(
         with pytest.raises(StoreError):
             inbox.open()
         with pytest.raises(IntakeUnavailableError):
-            inbox.append([a_request()])
+            inbox.append([an_export()])
         (tmp_path / "later").mkdir()
-        inbox.append([a_request()])
+        inbox.append([an_export()])
         assert inbox.totals() == totals(1, 1, logs=1)
 
 
@@ -239,36 +210,36 @@ def test_damaged_file_makes_intake_unavailable_until_it_is_replaced(
 ) -> None:
     path.write_bytes(b"not a database, whatever its name says" * 100)
     with pytest.raises(IntakeUnavailableError):
-        inbox.append([a_request()])
+        inbox.append([an_export()])
     with pytest.raises(StoreError):
         reader.totals()
     with pytest.raises(StoreError):
         inbox.release({Signal.LOGS: 1})
     assert inbox.recover()
-    inbox.append([a_request()])
+    inbox.append([an_export()])
     assert everything(reader) == [b"body"]
 
 
 def test_full_disk_refuses_all_of_a_group_until_there_is_room(
     inbox: Inbox, reader: InboxReader
 ) -> None:
-    inbox.append([a_request(body=b"before")])
+    inbox.append([an_export(body=b"before")])
     with full_disk(limit_bytes=64 * 1024), pytest.raises(IntakeUnavailableError):
-        inbox.append([a_request(body=b"small"), a_request(body=b"x" * 1_000_000)])
+        inbox.append([an_export(body=b"small"), an_export(body=b"x" * 1_000_000)])
     assert everything(reader) == [b"before"]
-    inbox.append([a_request(body=b"after")])
+    inbox.append([an_export(body=b"after")])
     assert everything(reader) == [b"before", b"after"]
     assert inbox.totals() == totals(2, 2, logs=2)
 
 
 def test_locked_file_makes_intake_unavailable_until_it_is_free(path: Path, inbox: Inbox) -> None:
-    inbox.append([a_request()])
+    inbox.append([an_export()])
     with closing(sqlite3.connect(path, isolation_level=None)) as shell:
         shell.execute("BEGIN IMMEDIATE")
         with pytest.raises(IntakeUnavailableError, match="locked"):
-            inbox.append([a_request()])
+            inbox.append([an_export()])
         shell.execute("ROLLBACK")
-    inbox.append([a_request()])
+    inbox.append([an_export()])
     assert inbox.totals() == totals(2, 2, logs=2)
 
 
@@ -278,4 +249,4 @@ def test_file_of_a_newer_version_is_left_alone(path: Path, inbox: Inbox) -> None
     with pytest.raises(StoreError, match="newer version"):
         inbox.open()
     with pytest.raises(IntakeUnavailableError):
-        inbox.append([a_request()])
+        inbox.append([an_export()])
