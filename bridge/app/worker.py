@@ -110,7 +110,12 @@ class LedgerThread:
         await self._patiently(lambda: self._ledger.note(state))
 
     async def close(self) -> None:
-        """Let what is running end, and close the file."""
+        """Let what is running end, and close the file.
+
+        Its log is emptied first: SQLite would leave it, since the receiver still reads the file.
+        """
+        with contextlib.suppress(StoreError):
+            await self.run(self._ledger.checkpoint)
         await self.run(self._ledger.close)
         self._thread.shutdown()
 

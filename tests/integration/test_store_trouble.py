@@ -118,6 +118,7 @@ def test_no_request_is_left_in_any_file_once_it_is_assembled(tmp_path: Path) -> 
             lambda: not files_with_marker(bridge.data_dir), "no file has it", poll_s=0.2
         )
         bridge.post(marked(LOGS))
+        bridge.wait_until_assembled()
         bridge.stop()
         left = files_with_marker(bridge.data_dir)
 

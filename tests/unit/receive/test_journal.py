@@ -22,7 +22,12 @@ class FullDiskLogger:
 @pytest.fixture
 def full_disk_log() -> Iterator[None]:
     before = structlog.get_config()
-    structlog.configure(logger_factory=lambda *_: FullDiskLogger(), cache_logger_on_first_use=False)
+    structlog.reset_defaults()  # whatever other tests have set up
+    structlog.configure(
+        processors=[structlog.processors.KeyValueRenderer()],
+        logger_factory=lambda *_: FullDiskLogger(),
+        cache_logger_on_first_use=False,
+    )
     yield
     structlog.configure(**before)
 
