@@ -8,7 +8,7 @@ receiver, as Prometheus expects of counters.
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +35,8 @@ HEALTH: Final = {
     "dead_lettered": "observations_dead_lettered",
     "cost_gaps": "cost_gaps",
     "unpriced_requests": "unpriced_requests",
+    "max_disk_bytes": "store_max_bytes",
+    "redacted": "secrets_masked",
 }
 """Numbers of the health report that are metrics as they are."""
 
@@ -137,6 +139,8 @@ def of_health(report: Mapping[str, object]) -> "Iterator[Sample]":
         if isinstance(values := report.get(field), Mapping):
             for key, number in values.items():
                 yield name, {label: str(key)}, number
+    if isinstance(damaged := report.get("damaged_files"), Sized):
+        yield "damaged_files", {}, len(damaged)
     if "langfuse" in report:
         for state in LangfuseState:
             yield "langfuse_state", {"state": state.value}, report["langfuse"] == state
