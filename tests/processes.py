@@ -26,7 +26,6 @@ import grpc
 from bridge.langfuse.wire import decode_span
 from bridge.model.requests import Signal
 from bridge.receive.grpc import SERVICES
-from bridge.store.inbox_reader import InboxReader
 from bridge.store.reader import LedgerReader
 from tests.fakes import ReceivedSpans
 from tests.recordings import Body
@@ -348,13 +347,7 @@ class Bridge:
         health = self.find_health()
         if health is None or "held" not in health or (health["pending"] and not pending):
             return None
-        return health if health["held"] == self.unread() and not self.open_turns() else None
-
-    def unread(self) -> int:
-        """Records that only the inbox has; read from its file, as health does not."""
-        with contextlib.closing(InboxReader(self.data_dir / "inbox.db")) as inbox:
-            kept = inbox.totals().kept_records
-        return kept[Signal.METRICS] + kept[Signal.TRACES]
+        return health if health["held"] == 0 and not self.open_turns() else None
 
     def open_turns(self) -> int:
         """How many turns are not closed; a turn of which nothing was made yet is not seen."""

@@ -48,6 +48,7 @@ def test_a_dead_worker_is_replaced_and_keeps_nobody_waiting(
     tmp_path: Path, langfuse: Langfuse
 ) -> None:
     with Bridge(tmp_path, langfuse.url) as bridge:
+        until(lambda: "delivered" in bridge.health(), "the worker has made its file")
         bridge.send(signal.SIGSTOP)
         bridge.kill_child("worker")
         bridge.post(*capture("2.1.330/e-subagent"))

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bridge.store.damage import damaged_files
+from bridge.store.inbox_reader import InboxReader
 from tests.processes import Bridge, Langfuse, until
 from tests.recordings import JSON, Body, as_session, capture, sessions
 
@@ -69,12 +70,18 @@ def test_a_damaged_inbox_is_set_aside_while_receiving_goes_on(
     assert all(langfuse.received().usage(session) for session in sessions(later))
 
 
+def until_released(bridge: Bridge) -> None:
+    with contextlib.closing(InboxReader(bridge.data_dir / "inbox.db")) as inbox:
+        until(lambda: inbox.totals().kept_requests == 0, "requests are released")
+
+
 def test_a_damaged_ledger_is_set_aside_and_delivery_goes_on(
     tmp_path: Path, langfuse: Langfuse
 ) -> None:
     with Bridge(tmp_path, langfuse.url) as bridge:
         bridge.post(*SUBAGENT)
         bridge.wait_until_settled()
+        until_released(bridge)  # what is still there would be assembled again, to the same bytes
         delivered = len(langfuse.received().spans)
         overwrite(bridge.data_dir / "ledger.db")
         bridge.kill_child("worker")
