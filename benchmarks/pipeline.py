@@ -15,6 +15,7 @@ import time
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -34,6 +35,7 @@ from bridge.langfuse.trace import TraceSettings
 from bridge.langfuse.wire import SpanEncoder, encode_export
 from bridge.model.delivery import PendingSpan
 from bridge.model.events import Record
+from bridge.model.parts import Settled
 from bridge.model.requests import Encoding, ExportRequest, Signal
 
 ARRIVAL_MS = 1_780_000_000_000
@@ -95,16 +97,7 @@ class Pipeline:
 
     def step(self, requests: Sequence[ExportRequest]) -> Iterator[bytes]:
         """Take in what one transaction would, and give out the exports that became full."""
-        settled = []
-        for request in requests:
-            records = self._decoder.decode(request)
-            settled += self._correlator.due(request.received_at_ms)
-            for record in records:
-                if not isinstance(record, Record):
-                    raise TypeError(f"the corpus has something that is no record: {record}")
-                self._correlator.fold(record)
-        self._memory.save(self._correlator.take_changes())
-        for each in settled:
+        for each in self.settle(requests):
             observation = self._mapper.observation(each)
             self._pending.append(
                 PendingSpan(
@@ -116,6 +109,19 @@ class Pipeline:
             )
         while len(self._pending) >= EXPORT_SPANS:
             yield self._export()
+
+    def settle(self, requests: Sequence[ExportRequest]) -> list[Settled]:
+        """Decode and correlate what one transaction would, and save the state."""
+        settled: list[Settled] = []
+        for request in requests:
+            records = self._decoder.decode(request)
+            settled += self._correlator.due(request.received_at_ms)
+            for record in records:
+                if not isinstance(record, Record):
+                    raise TypeError(f"the corpus has something that is no record: {record}")
+                self._correlator.fold(record)
+        self._memory.save(self._correlator.take_changes())
+        return settled
 
     def rest(self) -> bytes:
         """The last export."""
@@ -139,14 +145,23 @@ def requests(given: Iterable[Body]) -> Iterator[ExportRequest]:
         )
 
 
+def batched(given: Iterator[ExportRequest]) -> Iterator[list[ExportRequest]]:
+    """As many requests at a time as one transaction takes in."""
+    while step := list(islice(given, STEP_ENTRIES)):
+        yield step
+
+
 def run_all(path: Path) -> int:
     """Take a corpus through all stages; how many bytes would go out."""
     pipeline = Pipeline()
-    given = list(requests(bodies(path)))
-    size_bytes = 0
-    for start in range(0, len(given), STEP_ENTRIES):
-        size_bytes += sum(map(len, pipeline.step(given[start : start + STEP_ENTRIES])))
-    return size_bytes + len(pipeline.rest())
+    exports = (export for step in batched(requests(bodies(path))) for export in pipeline.step(step))
+    return sum(map(len, exports)) + len(pipeline.rest())
+
+
+def run_settle(path: Path) -> int:
+    """Take a corpus through the first two stages; how many parts settle."""
+    pipeline = Pipeline()
+    return sum(len(pipeline.settle(step)) for step in batched(requests(bodies(path))))
 
 
 def run_decode(path: Path) -> int:
@@ -164,7 +179,7 @@ def run_floor(path: Path) -> int:
 
 
 STAGES: Mapping[str, Callable[[Path], int]] = MappingProxyType(
-    {"all": run_all, "decode": run_decode, "F": run_floor}
+    {"all": run_all, "settle": run_settle, "decode": run_decode, "F": run_floor}
 )
 
 
