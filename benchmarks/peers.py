@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import processes
+from benchmarks.corpus import Corpus
 from benchmarks.processes import Measured
 
 ROTEL = "rotel==0.0.1a15"
@@ -65,14 +66,23 @@ def observation_cpu_s(client: str, count: int) -> float:
     Raises:
         ValueError: Not all of them came to the sink.
     """
-    with processes.sink() as sink_url:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.observing", client, sink_url, str(count)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        delivered = processes.get(sink_url, "/counts")["items"]
+    cpu_s, delivered = _observed("benchmarks.observing", client, "{sink}", str(count))
     if delivered != count + 1:  # one to warm up
         raise ValueError(f"{client} delivered {delivered} of {count + 1} observations")
-    return float(done.stdout) / count
+    return cpu_s / count
+
+
+def own_observation_cpu_s(corpus: Corpus) -> float:
+    """CPU seconds that the bridge takes for one observation, from decoded records on."""
+    cpu_s, delivered = _observed("benchmarks.own_observing", "{sink}", str(corpus.path.absolute()))
+    return cpu_s / delivered
+
+
+def _observed(module: str, *arguments: str) -> tuple[float, int]:
+    """What a program says that it took, and how many observations then were at its sink."""
+    with processes.sink() as sink_url:
+        told = [argument.format(sink=sink_url) for argument in arguments]
+        done = subprocess.run(
+            [sys.executable, "-m", module, *told], check=True, capture_output=True, text=True
+        )
+        return float(done.stdout), processes.get(sink_url, "/counts")["items"]

@@ -48,6 +48,10 @@ TAGS = (("member", "member"), ("department", "department"), ("team.id", "team"))
 CPU_ROUNDS = 3
 
 
+Decoded = tuple[int, list[Record]]
+"""When a request came, Unix milliseconds, and what is in it."""
+
+
 class Memory:
     """The archive of the correlator without a file: what the ledger has, in dictionaries."""
 
@@ -95,9 +99,9 @@ class Pipeline:
         self._encoder = SpanEncoder()
         self._pending: list[PendingSpan] = []
 
-    def step(self, requests: Sequence[ExportRequest]) -> Iterator[bytes]:
-        """Take in what one transaction would, and give out the exports that became full."""
-        for each in self.settle(requests):
+    def exports(self, step: Sequence[Decoded]) -> Iterator[bytes]:
+        """Correlate, map and encode what one transaction would; gives the exports that are full."""
+        for each in self.settle(step):
             observation = self._mapper.observation(each)
             self._pending.append(
                 PendingSpan(
@@ -110,26 +114,33 @@ class Pipeline:
         while len(self._pending) >= EXPORT_SPANS:
             yield self._export()
 
-    def settle(self, requests: Sequence[ExportRequest]) -> list[Settled]:
-        """Decode and correlate what one transaction would, and save the state."""
+    def settle(self, step: Sequence[Decoded]) -> list[Settled]:
+        """Correlate what one transaction would, and save the state."""
         settled: list[Settled] = []
-        for request in requests:
-            records = self._decoder.decode(request)
-            settled += self._correlator.due(request.received_at_ms)
+        for received_at_ms, records in step:
+            settled += self._correlator.due(received_at_ms)
             for record in records:
-                if not isinstance(record, Record):
-                    raise TypeError(f"the corpus has something that is no record: {record}")
                 self._correlator.fold(record)
         self._memory.save(self._correlator.take_changes())
         return settled
+
+    def decode(self, requests: Iterable[ExportRequest]) -> list[Decoded]:
+        """When each request came, and its records."""
+        return [(each.received_at_ms, self._records(each)) for each in requests]
 
     def rest(self) -> bytes:
         """The last export."""
         return self._export()
 
+    def _records(self, request: ExportRequest) -> list[Record]:
+        records = [item for item in self._decoder.decode(request) if isinstance(item, Record)]
+        if len(records) != request.records:
+            raise TypeError("the corpus has something that is no record")
+        return records
+
     def _export(self) -> bytes:
         batch, self._pending = self._pending[:EXPORT_SPANS], self._pending[EXPORT_SPANS:]
-        return igzip.compress(encode_export(batch), compresslevel=1, mtime=0)
+        return encode_export(batch)
 
 
 def requests(given: Iterable[Body]) -> Iterator[ExportRequest]:
@@ -145,8 +156,9 @@ def requests(given: Iterable[Body]) -> Iterator[ExportRequest]:
         )
 
 
-def batched(given: Iterator[ExportRequest]) -> Iterator[list[ExportRequest]]:
-    """As many requests at a time as one transaction takes in."""
+def steps(path: Path) -> Iterator[list[ExportRequest]]:
+    """The requests of a corpus, as many at a time as one transaction takes in."""
+    given = requests(bodies(path))
     while step := list(islice(given, STEP_ENTRIES)):
         yield step
 
@@ -154,20 +166,24 @@ def batched(given: Iterator[ExportRequest]) -> Iterator[list[ExportRequest]]:
 def run_all(path: Path) -> int:
     """Take a corpus through all stages; how many bytes would go out."""
     pipeline = Pipeline()
-    exports = (export for step in batched(requests(bodies(path))) for export in pipeline.step(step))
-    return sum(map(len, exports)) + len(pipeline.rest())
+    exports = (each for step in steps(path) for each in pipeline.exports(pipeline.decode(step)))
+    return sum(map(_gzipped_bytes, exports)) + _gzipped_bytes(pipeline.rest())
 
 
 def run_settle(path: Path) -> int:
     """Take a corpus through the first two stages; how many parts settle."""
     pipeline = Pipeline()
-    return sum(len(pipeline.settle(step)) for step in batched(requests(bodies(path))))
+    return sum(len(pipeline.settle(pipeline.decode(step))) for step in steps(path))
 
 
 def run_decode(path: Path) -> int:
-    """Take a corpus through the first stage alone; how many records it has."""
-    decoder = Decoder(policy=ContentPolicy.FULL, tag_attributes=frozenset(name for name, _ in TAGS))
-    return sum(len(list(decoder.decode(request))) for request in requests(bodies(path)))
+    """Take a corpus through the first stage alone; how many requests it has."""
+    pipeline = Pipeline()
+    return sum(len(pipeline.decode(step)) for step in steps(path))
+
+
+def _gzipped_bytes(export: bytes) -> int:
+    return len(igzip.compress(export, compresslevel=1, mtime=0))
 
 
 def run_floor(path: Path) -> int:
