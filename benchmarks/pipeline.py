@@ -177,9 +177,10 @@ def run_settle(path: Path) -> int:
 
 
 def run_decode(path: Path) -> int:
-    """Take a corpus through the first stage alone; how many requests it has."""
+    """Take a corpus through the first stage alone; how many records it has."""
     pipeline = Pipeline()
-    return sum(len(pipeline.decode(step)) for step in steps(path))
+    decoded = (each for step in steps(path) for each in pipeline.decode(step))
+    return sum(len(records) for _, records in decoded)
 
 
 def _gzipped_bytes(export: bytes) -> int:
