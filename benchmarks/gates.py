@@ -30,6 +30,7 @@ of a session, so that observations leave and states are saved as often as in a d
 OPEN_TURNS = MappingProxyType({"settle_s": "0.5", "quiet_s": "600", "idle_s": "600"})
 CLIENT, GATEWAY = "client", "gateway"
 GATEWAY_RECORDS = 512
+BODIES = MappingProxyType({CLIENT: "client bodies", GATEWAY: f"{GATEWAY_RECORDS}-record bodies"})
 HUGE_RECORDS = 8_192
 PACED_RATE, HUGE_RATE = 200, 1.5
 US = 1e6
@@ -253,35 +254,35 @@ def whole_bridge(bench: Bench) -> Iterator[Figure]:
 
 def against_rotel(bench: Bench) -> Iterator[Figure]:
     """Gate 3."""
-    gates = ((CLIENT, "client bodies", 5.0, 3.5), (GATEWAY, "512-record bodies", 3.5, 2.5))
-    for profile, name, gate, stretch in gates:
-        if not bench.side_by_side.rotel[profile]:
-            continue
-        yield Figure(
-            number=3,
-            what=f"total CPU / rotel, {name}",
-            unit="x",
-            rounds=bench.side_by_side.ratios(profile, lambda cost: cost.per_record_s),
-            gate=gate,
-            stretch=stretch,
-            detail=_us(bench, profile, lambda cost: cost.per_record_s),
-        )
+    gates = {CLIENT: (5.0, 3.5), GATEWAY: (3.5, 2.5)}
+    return _beside_rotel(bench, 3, "total CPU", gates, lambda cost: cost.per_record_s)
 
 
 def receiver_against_rotel(bench: Bench) -> Iterator[Figure]:
     """Gate 4. Housekeeping of the receiver is in it."""
-    gates = ((CLIENT, "client bodies", 1.5, 1.2), (GATEWAY, "512-record bodies", 0.6, 0.35))
-    for profile, name, gate, stretch in gates:
+    gates = {CLIENT: (1.5, 1.2), GATEWAY: (0.6, 0.35)}
+    return _beside_rotel(bench, 4, "receive, commit, answer", gates, _of_receiver)
+
+
+def _beside_rotel(
+    bench: Bench,
+    number: int,
+    what: str,
+    gates: Mapping[str, tuple[float, float]],
+    part: Callable[[Cost], float],
+) -> Iterator[Figure]:
+    """A figure for each profile that rotel took too: a part of our cost by all of rotel's."""
+    for profile, (gate, stretch) in gates.items():
         if not bench.side_by_side.rotel[profile]:
             continue
         yield Figure(
-            number=4,
-            what=f"receive, commit, answer / rotel, {name}",
+            number=number,
+            what=f"{what} / rotel, {BODIES[profile]}",
             unit="x",
-            rounds=bench.side_by_side.ratios(profile, _of_receiver),
+            rounds=bench.side_by_side.ratios(profile, part),
             gate=gate,
             stretch=stretch,
-            detail=_us(bench, profile, _of_receiver),
+            detail=_us(bench, profile, part),
         )
 
 
