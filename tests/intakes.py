@@ -3,13 +3,20 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
-from bridge.model.requests import ExportRequest
+from bridge.model.requests import ExportRequest, Signal
 from bridge.receive.intake import Intake
 from bridge.store.inbox import Inbox
 
 DEADLINE_S = 5.0
 NOW_MS = 1_790_000_000_000
+
+
+class Kept(Protocol):
+    """What the inbox has: all of it, or of one signal."""
+
+    def __call__(self, of: Signal | None = None) -> list[ExportRequest]: ...
 
 
 class FixedClock:

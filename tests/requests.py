@@ -1,4 +1,6 @@
-"""Export requests for tests of the store, which never looks into a body."""
+"""Export requests whose bodies do not matter, and recorded ones with another body."""
+
+from msgspec.structs import replace
 
 from bridge.model.requests import Encoding, ExportRequest, Signal
 
@@ -14,3 +16,8 @@ def an_export(
         records=records,
         received_at_ms=1_700_000_000_000,
     )
+
+
+def with_body(request: ExportRequest, body: bytes) -> ExportRequest:
+    """The same request with other bytes in it."""
+    return replace(request, body=body, gzipped=False)

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bridge.model.requests import ExportRequest, Signal
 from bridge.receive.intake import Intake
 from bridge.store.inbox import Inbox
-from tests.intakes import CountingIntake, GatedInbox
+from bridge.store.inbox_reader import InboxReader
+from tests.intakes import CountingIntake, GatedInbox, Kept
+
+PLENTY = 1 << 30
 
 
 @pytest.fixture
@@ -28,3 +32,12 @@ async def intake(gated: GatedInbox) -> AsyncIterator[CountingIntake]:
     yield CountingIntake(intake)
     gated.gate.set()
     await intake.close()
+
+
+@pytest.fixture
+def kept(tmp_path: Path, inbox: Inbox) -> Kept:  # noqa: ARG001 - makes the file
+    def read(of: Signal | None = None) -> list[ExportRequest]:
+        with closing(InboxReader(tmp_path / "inbox.db")) as reader:
+            return [entry.request for entry in reader.read(0, of, PLENTY, PLENTY)]
+
+    return read

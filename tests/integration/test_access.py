@@ -3,10 +3,9 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,15 +21,13 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from structlog.testing import capture_logs
 
-from bridge.model.requests import ExportRequest, Signal
+from bridge.model.requests import Signal
 from bridge.model.tokens import Token, digest_of
 from bridge.receive import grpc as over_grpc
 from bridge.receive import http as over_http
 from bridge.receive.access import Access
-from bridge.store.inbox_reader import InboxReader
-from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock
+from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, Kept
 
-PLENTY = 1 << 30
 TOKEN = "lfb_planted-token-of-ada"  # noqa: S105 - made up
 WRONG = "lfb_planted-token-of-nobody"
 FIXED = {"member": "ada", "department": "research"}
@@ -84,18 +81,6 @@ async def doors(
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(DEADLINE_S)) as session:
         yield session
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Callable[[], list[ExportRequest]]:
-    def read() -> list[ExportRequest]:
-        with closing(InboxReader(tmp_path / "inbox.db")) as reader:
-            return [entry.request for entry in reader.read(0, None, PLENTY, PLENTY)]
-
-    return read
-
-
-Kept = Callable[[], list[ExportRequest]]
 
 
 def logs() -> bytes:

@@ -16,6 +16,7 @@ from tests.builders import RESOURCE, SESSION, T0_MS, a_prompt, a_record, a_reque
 from tests.fakes import read_export, violations_of
 from tests.measurements import lines, metrics_request, replaced
 from tests.pipeline import Assembly, Json, Logged, Pipeline, Seen, assemble, batch, pipeline
+from tests.requests import with_body
 
 ABSURD_TIMES = {
     "zero": 0,
@@ -216,7 +217,7 @@ def test_deep_values_are_cut_or_refused(depth: int, kind: str) -> None:
 def test_half_a_surrogate_pair_and_nul_are_replaced() -> None:
     request = batch([a_prompt(0, "cut here"), a_request(300)])
     body = request.body.replace(b"cut here", rb"cut\ud83d here\u0000")
-    made = sound([replaced_body(request, body)])
+    made = sound([with_body(request, body)])
 
     (root,) = [span for span in made.of_prompts if span.parent_id is None]
     assert root.input is not None
@@ -348,7 +349,7 @@ def test_another_programs_span_that_cannot_be_read_whole_stops_no_other() -> Non
         good, a_span(startTimeUnixNano="-5"), {"spanId": "zz", "traceId": 5}, good
     )
     body = request.body.replace(b"com.anthropic.claude_code.tracing", b"another")
-    made = sound([replaced_body(request, body)], forward_other_spans=True)
+    made = sound([with_body(request, body)], forward_other_spans=True)
 
     assert made.outcomes == {"forwarded": 1, "duplicate": 1, "quarantined": 2}
 
@@ -380,18 +381,7 @@ def test_protobuf_nested_as_deep_as_it_may_be_is_taken() -> None:
     for _ in range(40):
         value = value.array_value.values.add()
     value.string_value = "deep"
-    made = sound([replaced_body(batch([a_prompt(0), a_request(300)], encoding=Encoding.PROTOBUF),
+    made = sound([with_body(batch([a_prompt(0), a_request(300)], encoding=Encoding.PROTOBUF),
                                 export.SerializeToString())])  # fmt: skip
 
     assert "quarantined" not in made.outcomes
-
-
-def replaced_body(request: ExportRequest, body: bytes) -> ExportRequest:
-    return ExportRequest(
-        signal=request.signal,
-        encoding=request.encoding,
-        body=body,
-        gzipped=False,
-        records=request.records,
-        received_at_ms=request.received_at_ms,
-    )

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,11 @@ from bridge.receive.http import serve as serve_http
 from bridge.receive.intake import Intake
 from bridge.receive.records import count
 from bridge.store.inbox import Inbox
-from bridge.store.inbox_reader import InboxReader
-from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox
+from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox, Kept
 from tests.processes import Bridge, command, free_port, post_over_grpc, until
 from tests.recordings import capture
 
 MAX_BODY_BYTES = 1_000_000
-PLENTY = 1 << 30
 RECORDED = capture("2.1.330/a-grpc-full")
 SEND_ZEROS = """
 import grpc, sys
@@ -103,24 +101,12 @@ async def a_client(
         await server.close()
 
 
-@pytest.fixture
-def stored(tmp_path: Path, inbox: Inbox) -> Callable[[Signal], list[ExportRequest]]:  # noqa: ARG001 - makes the file
-    def read(of: Signal) -> list[ExportRequest]:
-        with closing(InboxReader(tmp_path / "inbox.db")) as reader:
-            return [entry.request for entry in reader.read(0, of, PLENTY, PLENTY)]
-
-    return read
-
-
-Stored = Callable[[Signal], list[ExportRequest]]
-
-
 # ------------------------------------------------------------------------------- what is accepted
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
 async def test_recorded_bytes_arrive_unchanged(
-    intake: CountingIntake, stored: Stored, compression: grpc.Compression
+    intake: CountingIntake, kept: Kept, compression: grpc.Compression
 ) -> None:
     async with a_client(intake, compression) as (client, _):
         for body in RECORDED:
@@ -128,7 +114,7 @@ async def test_recorded_bytes_arrive_unchanged(
 
     for body in RECORDED:
         of = Signal(body.signal)
-        (request,) = stored(of)
+        (request,) = kept(of)
         assert request.body == body.data
         assert (request.encoding, request.gzipped) == (Encoding.PROTOBUF, False)
         assert request.records == count(of, Encoding.PROTOBUF, body.data) > 0
@@ -136,7 +122,7 @@ async def test_recorded_bytes_arrive_unchanged(
 
 
 async def test_bytes_that_no_class_would_write_are_kept_too(
-    intake: CountingIntake, stored: Stored
+    intake: CountingIntake, kept: Kept
 ) -> None:
     """Fields of a newer protocol, and fields in another order, would not outlive re-encoding."""
     unknown_field = b"\xfa\x01\x03new"
@@ -145,27 +131,27 @@ async def test_bytes_that_no_class_would_write_are_kept_too(
     async with a_client(intake) as (client, _):
         await client.export(Signal.LOGS, body)
 
-    assert [request.body for request in stored(Signal.LOGS)] == [body]
+    assert [request.body for request in kept(Signal.LOGS)] == [body]
 
 
 async def test_an_answer_means_that_it_is_on_disk(
-    intake: CountingIntake, gated: GatedInbox, stored: Stored
+    intake: CountingIntake, gated: GatedInbox, kept: Kept
 ) -> None:
     gated.gate.clear()
     async with a_client(intake) as (client, _):
         waiting = asyncio.create_task(client.export(Signal.LOGS, logs(1)))
         await gated.until_entered()
         assert not waiting.done()
-        assert stored(Signal.LOGS) == []
+        assert kept(Signal.LOGS) == []
 
         gated.gate.set()
 
         assert await waiting == b""
-        assert len(stored(Signal.LOGS)) == 1
+        assert len(kept(Signal.LOGS)) == 1
 
 
 async def test_an_empty_export_is_fine_and_nothing_is_stored(
-    intake: CountingIntake, stored: Stored
+    intake: CountingIntake, kept: Kept
 ) -> None:
     without_records = ExportLogsServiceRequest()
     without_records.resource_logs.add().scope_logs.add()
@@ -175,11 +161,11 @@ async def test_an_empty_export_is_fine_and_nothing_is_stored(
             assert await client.export(of, b"") == b""
         assert await client.export(Signal.LOGS, without_records.SerializeToString()) == b""
 
-    assert [stored(of) for of in Signal] == [[], [], []]
+    assert [kept(of) for of in Signal] == [[], [], []]
 
 
 async def test_many_calls_at_once_all_arrive_and_share_commits(
-    intake: CountingIntake, gated: GatedInbox, stored: Stored
+    intake: CountingIntake, gated: GatedInbox, kept: Kept
 ) -> None:
     bodies = [logs(1, f"record {number}") for number in range(100)]
     gated.gate.clear()
@@ -189,19 +175,19 @@ async def test_many_calls_at_once_all_arrive_and_share_commits(
         gated.gate.set()
         await asyncio.gather(*calls)
 
-    assert sorted(request.body for request in stored(Signal.LOGS)) == sorted(bodies)
+    assert sorted(request.body for request in kept(Signal.LOGS)) == sorted(bodies)
     assert len(gated.group_sizes) <= 3
 
 
 async def test_a_large_body_does_not_keep_others_waiting_and_arrives(
-    intake: CountingIntake, stored: Stored
+    intake: CountingIntake, kept: Kept
 ) -> None:
     large = logs(1, "x" * (MAX_BODY_BYTES - 1000))
 
     async with a_client(intake) as (client, _):
         await asyncio.gather(client.export(Signal.LOGS, large), client.export(Signal.LOGS, logs(1)))
 
-    assert {len(request.body) for request in stored(Signal.LOGS)} == {len(large), len(logs(1))}
+    assert {len(request.body) for request in kept(Signal.LOGS)} == {len(large), len(logs(1))}
 
 
 # -------------------------------------------------------------------------------- what is refused
@@ -210,7 +196,7 @@ async def test_a_large_body_does_not_keep_others_waiting_and_arrives(
 @pytest.mark.parametrize("of", Signal)
 @pytest.mark.parametrize("size", [5, 100_000])
 async def test_a_malformed_message_is_an_invalid_argument(
-    intake: CountingIntake, stored: Stored, of: Signal, size: int
+    intake: CountingIntake, kept: Kept, of: Signal, size: int
 ) -> None:
     async with a_client(intake) as (client, _):
         refusal = await client.refusal(of, b"\xff" * size)
@@ -219,11 +205,11 @@ async def test_a_malformed_message_is_an_invalid_argument(
     assert refusal.details() == (
         f"The message is not an export request for {of} in application/x-protobuf."
     )
-    assert stored(of) == []
+    assert kept(of) == []
 
 
 async def test_more_than_so_many_records_are_an_invalid_argument(
-    intake: CountingIntake, stored: Stored, monkeypatch: pytest.MonkeyPatch
+    intake: CountingIntake, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.receive.request.MAX_RECORDS", 2)
     async with a_client(intake) as (client, _):
@@ -232,7 +218,7 @@ async def test_more_than_so_many_records_are_an_invalid_argument(
 
     assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "more than 2 records" in str(refusal.details())
-    assert len(stored(Signal.LOGS)) == 1
+    assert len(kept(Signal.LOGS)) == 1
 
 
 async def test_connections_beyond_the_bound_are_closed(intake: CountingIntake) -> None:
@@ -250,18 +236,18 @@ async def test_connections_beyond_the_bound_are_closed(intake: CountingIntake) -
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
 async def test_a_message_above_the_limit_is_refused_inflated_too(
-    intake: CountingIntake, stored: Stored, compression: grpc.Compression
+    intake: CountingIntake, kept: Kept, compression: grpc.Compression
 ) -> None:
     async with a_client(intake, compression) as (client, _):
         refusal = await client.refusal(Signal.LOGS, logs(1, "x" * MAX_BODY_BYTES))
         assert await client.export(Signal.LOGS, logs(1)) == b""
 
     assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert len(stored(Signal.LOGS)) == 1
+    assert len(kept(Signal.LOGS)) == 1
 
 
 async def test_a_small_message_that_inflates_to_a_huge_one_is_not_held(
-    intake: CountingIntake, stored: Stored
+    intake: CountingIntake, kept: Kept
 ) -> None:
     async with a_client(intake) as (client, _):
         before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -272,11 +258,11 @@ async def test_a_small_message_that_inflates_to_a_huge_one_is_not_held(
 
     assert ended.stdout.strip() == "RESOURCE_EXHAUSTED"
     assert grown_kb < 50_000
-    assert stored(Signal.LOGS) == []
+    assert kept(Signal.LOGS) == []
 
 
 async def test_what_cannot_be_committed_is_unavailable_with_the_time_to_come_again(
-    inbox: Inbox, stored: Stored
+    inbox: Inbox, kept: Kept
 ) -> None:
     closed = Intake(inbox)
     await closed.close()
@@ -286,7 +272,7 @@ async def test_what_cannot_be_committed_is_unavailable_with_the_time_to_come_aga
 
     assert refusal.code() is grpc.StatusCode.UNAVAILABLE
     assert retry_delay_s(refusal) == 1
-    assert stored(Signal.LOGS) == []
+    assert kept(Signal.LOGS) == []
 
 
 async def test_a_failure_nobody_foresaw_is_unavailable_and_quotes_nothing() -> None:
@@ -313,7 +299,7 @@ async def test_there_is_no_other_method(intake: CountingIntake) -> None:
 
 
 async def test_closing_answers_what_is_open_and_takes_nothing_new(
-    intake: CountingIntake, gated: GatedInbox, stored: Stored
+    intake: CountingIntake, gated: GatedInbox, kept: Kept
 ) -> None:
     gated.gate.clear()
     async with a_client(intake) as (client, server):
@@ -330,11 +316,11 @@ async def test_closing_answers_what_is_open_and_takes_nothing_new(
         late = await client.refusal(Signal.LOGS, logs(1))
         assert late.code() is grpc.StatusCode.UNAVAILABLE
 
-    assert len(stored(Signal.LOGS)) == 1
+    assert len(kept(Signal.LOGS)) == 1
 
 
 async def test_a_client_that_gives_up_does_no_harm(
-    intake: CountingIntake, gated: GatedInbox, stored: Stored
+    intake: CountingIntake, gated: GatedInbox, kept: Kept
 ) -> None:
     gated.gate.clear()
     async with a_client(intake) as (client, _):
@@ -344,7 +330,7 @@ async def test_a_client_that_gives_up_does_no_harm(
         gated.gate.set()
         assert await client.export(Signal.LOGS, logs(2)) == b""
 
-    assert len(stored(Signal.LOGS)) == 2
+    assert len(kept(Signal.LOGS)) == 2
 
 
 async def test_an_address_that_is_not_ours_is_named(intake: CountingIntake) -> None:
@@ -358,14 +344,14 @@ async def test_an_address_that_is_not_ours_is_named(intake: CountingIntake) -> N
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_exporters_of_the_sdk_deliver_all_three_signals(
-    intake: CountingIntake, stored: Stored, protocol: str, *, compressed: bool
+    intake: CountingIntake, kept: Kept, protocol: str, *, compressed: bool
 ) -> None:
     async with both_receivers(intake) as ports:
         endpoint = f"http://127.0.0.1:{ports[protocol]}"
         await asyncio.to_thread(EXPORTS[protocol], endpoint, compressed=compressed)
 
     for of in Signal:
-        (request,) = stored(of)
+        (request,) = kept(of)
         assert request.gzipped is (compressed and protocol == "http")
         plain = gzip.decompress(request.body) if request.gzipped else request.body
         assert request.records == count(of, Encoding.PROTOBUF, plain) == 1

@@ -21,6 +21,7 @@ from bridge.store.step import Step
 from tests.builders import T0_MS, a_prompt, a_record, a_request, an_answer
 from tests.measurements import lines, metrics_request
 from tests.pipeline import IDLE_MS, Pipeline, batch, of_prompts
+from tests.requests import with_body
 
 Captured = pytest.CaptureFixture[str]
 POISON = "POISON-secret-text"
@@ -275,7 +276,7 @@ def test_without_content_there_is_nothing_to_show_or_retry(
     monkeypatch.setenv("BRIDGE_DATA_DIR", str(tmp_path))
     made = Pipeline(tmp_path, content="metadata")
     broken = metrics_request(lines(1))
-    made.post(_with_body(broken, b'{"resourceMetrics": ['))
+    made.post(with_body(broken, b'{"resourceMetrics": ['))
     made.finish(T0_MS)
     made.close()
 
@@ -285,17 +286,6 @@ def test_without_content_there_is_nothing_to_show_or_retry(
     assert main(["quarantine", "retry", item["id"]]) == 1
     assert "without its bytes" in capsys.readouterr().err
     assert len(listed(capsys)) == 1
-
-
-def _with_body(request: Any, body: bytes) -> Any:
-    return type(request)(
-        signal=request.signal,
-        encoding=request.encoding,
-        body=body,
-        gzipped=False,
-        records=request.records,
-        received_at_ms=request.received_at_ms,
-    )
 
 
 def test_a_span_that_langfuse_refused_is_listed_and_can_be_sent_again(
@@ -334,7 +324,7 @@ def test_more_poison_than_is_kept_one_by_one_stays_together_and_can_be_retried(
     points = [point for metric in metrics for point in metric["sum"]["dataPoints"]]
     for point in points[:120]:
         point["asDouble"] = "none"
-    made.post(_with_body(request, json.dumps(document).encode()))
+    made.post(with_body(request, json.dumps(document).encode()))
     finish(made)
 
     assert made.outcomes() == {"quarantined": 120, "session_total": 10}

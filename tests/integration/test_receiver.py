@@ -7,7 +7,7 @@ import socket
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -19,12 +19,10 @@ from structlog.testing import capture_logs
 
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.receive.http import AcceptsRequests, Listener, make_app, serve
-from bridge.store.inbox_reader import InboxReader
-from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox
+from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox, Kept
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "2.1.330"
 MAX_BODY_BYTES = 1_000_000
-PLENTY = 1 << 30
 
 JSON = {"Content-Type": "application/json"}
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
@@ -78,18 +76,6 @@ async def a_receiver(
 async def receiver(intake: CountingIntake) -> AsyncIterator[Receiver]:
     async with a_receiver(intake) as receiver:
         yield receiver
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Callable[[], list[ExportRequest]]:
-    def read() -> list[ExportRequest]:
-        with closing(InboxReader(tmp_path / "inbox.db")) as reader:
-            return [entry.request for entry in reader.read(0, None, PLENTY, PLENTY)]
-
-    return read
-
-
-Kept = Callable[[], list[ExportRequest]]
 
 
 def a_kept(body: bytes, encoding: Encoding, records: int, *, gzipped: bool) -> ExportRequest:

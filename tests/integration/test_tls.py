@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -20,15 +20,13 @@ from bridge.langfuse.client import LangfuseTarget, connect
 from bridge.langfuse.deliver import Deliverer
 from bridge.langfuse.trust import trust
 from bridge.model.delivery import LangfuseState, PendingSpan
-from bridge.model.requests import ExportRequest
 from bridge.receive import grpc as grpc_receiver
 from bridge.receive import http as http_receiver
 from bridge.receive.http import Listener, make_app, serve
 from bridge.receive.tls import Certificates, TlsFiles, read
-from bridge.store.inbox_reader import InboxReader
 from tests.certificates import Files, client_context, issue
 from tests.fakes import FakeClock, FakeLangfuse, FakeSleep, MemoryOutbox
-from tests.intakes import DEADLINE_S, CountingIntake, FixedClock
+from tests.intakes import DEADLINE_S, CountingIntake, FixedClock, Kept
 from tests.processes import SecureBridge, command, until
 
 AUTHORITY, OTHER = trustme.CA(), trustme.CA()
@@ -48,15 +46,6 @@ def client(tmp_path: Path) -> Files:
 @pytest.fixture
 def stranger(tmp_path: Path) -> Files:
     return issue(tmp_path / "stranger", OTHER)
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Callable[[], list[ExportRequest]]:
-    def read_all() -> list[ExportRequest]:
-        with closing(InboxReader(tmp_path / "inbox.db")) as reader:
-            return [entry.request for entry in reader.read(0, None, 1 << 30, 1 << 30)]
-
-    return read_all
 
 
 def tls_files(server: Files, client_ca: Path | None = None) -> TlsFiles:
@@ -95,7 +84,7 @@ async def test_a_client_that_trusts_the_authority_is_answered(
 
 
 async def test_a_body_of_many_tls_records_arrives_whole(
-    intake: CountingIntake, server: Files, kept: Callable[[], list[ExportRequest]]
+    intake: CountingIntake, server: Files, kept: Kept
 ) -> None:
     records = b",".join([b'{"body":{"stringValue":"' + b"x" * 1000 + b'"}}'] * 1000)
     body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[' + records + b"]}]}]}"
