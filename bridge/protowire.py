@@ -18,7 +18,7 @@ from typing import Any, Final
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 Scalar = str | int | float | bool
-Attribute = Scalar | list[Scalar]
+Attribute = Scalar | list[Scalar] | tuple[str, ...]
 
 _BYTE: Final = tuple(bytes((number,)) for number in range(256))
 _SHORT: Final = 126
@@ -36,6 +36,9 @@ _DOUBLE: Final = struct.Struct("<d").pack
 _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 1_024
+_MAX_FIELDS: Final = 2_048
+_REMEMBERED: Final = frozenset((str, tuple))
+"""Types of values that equal no value of another type: 1 is True to a dictionary."""
 MAX_REMEMBERED_BYTES: Final = 160
 
 
@@ -78,6 +81,8 @@ class AttributeWriter:
         self._prefix = prefix
         self._texts: dict[str, KeyOf] = {}
         self._integers: dict[str, KeyOf] = {}
+        self._others: dict[str, bytes] = {}
+        self._fields: dict[tuple[str, Attribute], bytes] = {}
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
@@ -94,6 +99,22 @@ class AttributeWriter:
                 fields.append(self._other(key, value))
         return b"".join(fields)
 
+    def write_again(self, pairs: Iterable[tuple[str, Attribute]]) -> bytes:
+        """The same for pairs that come again and again: whole fields of strings are remembered."""
+        known = self._fields.get
+        try:
+            return b"".join([known(pair) or self._field(pair) for pair in pairs])
+        except TypeError:  # a list cannot be looked up
+            return self.write(pairs)
+
+    def _field(self, pair: tuple[str, Attribute]) -> bytes:
+        field = self.write((pair,))
+        if type(pair[1]) in _REMEMBERED and len(field) <= MAX_REMEMBERED_BYTES:
+            if len(self._fields) >= _MAX_FIELDS:
+                self._fields.clear()
+            self._fields[pair] = field
+        return field
+
     def text(self, key: str) -> "KeyOf":
         """What stands before the strings of a key."""
         return self._texts.get(key) or self._remembered(self._texts, key, _TEXT)
@@ -108,7 +129,12 @@ class AttributeWriter:
         return made
 
     def _other(self, key: str, value: Attribute) -> bytes:
-        return sized(self._tag, self._key(key) + b"\x12" + _value(value))
+        before = self._others.get(key)
+        if before is None:
+            before = self._key(key) + b"\x12"
+            if len(self._others) < _MAX_KEYS:
+                self._others[key] = before
+        return sized(self._tag, before + _value(value))
 
     def _key(self, key: str) -> bytes:
         return present(b"\x0a", (self._prefix + key).encode())
@@ -129,6 +155,10 @@ class KeyOf(dict[int, bytes]):
         self._tag = tag
         self._key = key
         self._kind = kind
+
+    def field(self, value: bytes) -> tuple[bytes, bytes]:
+        """The field for a value, in two pieces to be joined with others."""
+        return self[len(value)], value
 
     def __missing__(self, size: int) -> bytes:
         of_value = bytes((self._kind,)) + (varint(size) if self._kind == _TEXT else b"")

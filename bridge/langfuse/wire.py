@@ -10,10 +10,11 @@ name Langfuse copies all attributes into the metadata that people read.
 import functools
 import struct
 from binascii import unhexlify
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import groupby, product
+from itertools import chain, groupby, product
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -32,12 +33,13 @@ from bridge.model.observations import (
     Scalar,
     TraceFacts,
 )
-from bridge.protowire import AttributeWriter, KeyOf, fixed64, present, sized
+from bridge.protowire import AttributeWriter, fixed64, present, sized, varint
 
 SCOPE_NAME = "langfuse-sdk/langfuse-bridge"
 NS_PER_MS = 1_000_000
 KEPT_TRACES: Final = 512
 KEPT_FIELDS: Final = 1_024
+USUAL_SPAN_BYTES: Final = 4_096
 
 _ATTRIBUTES: Final = b"\x4a"
 _INTERNAL: Final = b"\x30\x01"
@@ -84,8 +86,9 @@ class SpanEncoder:
             (kind, level): own.write((("type", kind.value), ("level", level.value)))
             for kind, level in product(ObservationKind, Level)
         }
-        self._status_message, self._input, self._output, self._model = map(
-            own.text, ("status_message", "input", "output", "model.name")
+        self._models = _Written(lambda model: own.write((("model.name", model),)))
+        self._status_message, self._input, self._output = map(
+            own.text, ("status_message", "input", "output")
         )
         self._parameters, self._usage, self._cost, self._first_token = map(
             own.text,
@@ -102,8 +105,8 @@ class SpanEncoder:
             _times(observation.start_ms, observation.end_ms),
             self._types[observation.kind, observation.level],
         ]
-        fields += self._texts(observation)
-        fields += self._request(observation)
+        self._add_texts(fields, observation)
+        self._add_request(fields, observation)
         if observation.is_app_root:
             fields.append(self._attributes.write(_APP_ROOT))
         fields += (
@@ -113,30 +116,26 @@ class SpanEncoder:
         )
         return b"".join(fields)
 
-    def _texts(self, observation: Observation) -> list[bytes]:
-        fields: list[bytes] = []
+    def _add_texts(self, fields: list[bytes], observation: Observation) -> None:
         if (message := observation.status_message) is not None:
-            fields += _text_field(self._status_message, message.encode())
+            fields += self._status_message.field(message.encode())
         if (asked := observation.input) is not None:
-            fields += _text_field(self._input, asked.encode())
+            fields += self._input.field(asked.encode())
         if (answered := observation.output) is not None:
-            fields += _text_field(self._output, answered.encode())
-        return fields
+            fields += self._output.field(answered.encode())
 
-    def _request(self, observation: Observation) -> list[bytes]:
+    def _add_request(self, fields: list[bytes], observation: Observation) -> None:
         """What only generations have, but for the usage, which counters have too."""
-        fields: list[bytes] = []
         if (model := observation.model) is not None:
-            fields += _text_field(self._model, model.encode())
+            fields.append(self._models[model])
         if (parameters := observation.model_parameters) is not None:
-            fields += _text_field(self._parameters, _json_text(parameters))
+            fields += self._parameters.field(_json_text(parameters))
         if (usage := observation.usage) is not None:
-            fields += _text_field(self._usage, _json_text(usage))
+            fields += self._usage.field(_json_text(usage))
         if (cost_picousd := observation.cost_picousd) is not None:
-            fields += _text_field(self._cost, _cost_details(cost_picousd))
+            fields += self._cost.field(_cost_details(cost_picousd))
         if (first_token_ms := observation.completion_start_ms) is not None:
-            fields += _text_field(self._first_token, _iso(first_token_ms))
-        return fields
+            fields += self._first_token.field(_iso(first_token_ms))
 
     def _trace(self, trace: TraceFacts) -> bytes:
         known = self._traces.get(id(trace))
@@ -144,8 +143,8 @@ class SpanEncoder:
             return known[1]
         if len(self._traces) >= KEPT_TRACES:
             self._traces.clear()
-        written = self._attributes.write(_trace_attributes(trace))
-        written += self._trace_metadata.write(trace.metadata.items())
+        written = self._attributes.write_again(_trace_attributes(trace))
+        written += self._trace_metadata.write_again(trace.metadata.items())
         self._traces[id(trace)] = (trace, written)
         return written
 
@@ -161,10 +160,6 @@ class _Written(dict[str, bytes]):
             self.clear()
         written = self[text] = self._write(text)
         return written
-
-
-def _text_field(key: KeyOf, text: bytes) -> tuple[bytes, bytes]:
-    return key[len(text)], text
 
 
 def _times(start_ms: int, end_ms: int) -> bytes:
@@ -185,20 +180,38 @@ def encode_span(observation: Observation) -> bytes:
 def encode_export(batch: Sequence[PendingSpan]) -> bytes:
     """An ``ExportTraceServiceRequest`` of already encoded spans, in their order."""
     return b"".join(
-        sized(b"\x0a", _resource_spans(envelope, [sized(b"\x12", each.span) for each in spans]))
-        for envelope, spans in groupby(batch, _envelope)
+        sized(b"\x0a", _resource_spans(_envelope(*sender), [each.span for each in spans]))
+        for sender, spans in groupby(batch, _SENDER)
     )
 
 
+_SENDER: Final = attrgetter("envelope", "service_name", "service_version")
+
+
 def _resource_spans(envelope: _Envelope, spans: Sequence[bytes]) -> bytes:
-    return envelope.resource + sized(b"\x12", b"".join((envelope.scope, *spans)))
+    before = [_BEFORE_SPAN[len(span)] for span in spans]
+    fields = chain.from_iterable(zip(before, spans, strict=True))
+    return envelope.resource + sized(b"\x12", b"".join((envelope.scope, *fields)))
 
 
-def _envelope(pending: PendingSpan) -> _Envelope:
+def _envelope(envelope: bytes | None, service_name: str, service_version: str | None) -> _Envelope:
     """Resource and scope that a span is sent under: another program's own, or the client's."""
-    if pending.envelope is not None:
-        return _foreign_envelope(pending.envelope)
-    return _client_envelope(pending.service_name, pending.service_version)
+    if envelope is not None:
+        return _foreign_envelope(envelope)
+    return _client_envelope(service_name, service_version)
+
+
+class _BeforeSpan(dict[int, bytes]):
+    """Size of a span → its tag and size; those of usual sizes are remembered."""
+
+    def __missing__(self, size: int) -> bytes:
+        before = b"\x12" + varint(size)
+        if size < USUAL_SPAN_BYTES:
+            self[size] = before
+        return before
+
+
+_BEFORE_SPAN: Final = _BeforeSpan()
 
 
 @functools.lru_cache(maxsize=64)
@@ -249,16 +262,17 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
     )
 
 
-def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, MetadataValue | None]]:
-    return (
+def _trace_attributes(trace: TraceFacts) -> list[tuple[str, str | tuple[str, ...]]]:
+    told = (
         ("langfuse.trace.name", trace.name),
         ("langfuse.session.id", trace.session_id),
         ("langfuse.user.id", trace.user_id),
-        ("langfuse.trace.tags", list(trace.tags)),
+        ("langfuse.trace.tags", trace.tags),
         ("langfuse.version", trace.version),
         ("langfuse.release", trace.release),
         ("langfuse.environment", trace.environment),
     )
+    return [(name, value) for name, value in told if value is not None]
 
 
 def _trace_facts(
@@ -281,7 +295,7 @@ def _trace_facts(
 
 def _cost_details(cost_picousd: int) -> bytes:
     """Langfuse reads the total and nothing else; without a ``total`` key there is no cost."""
-    return b'{"total":%b}' % usd_text(cost_picousd).encode()
+    return f'{{"total":{usd_text(cost_picousd)}}}'.encode()
 
 
 def usd_text(cost_picousd: int) -> str:
@@ -303,8 +317,11 @@ def _ms(iso: str) -> int:
     return round(datetime.fromisoformat(iso).timestamp() * 1000)
 
 
+_dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
+
+
 def _json_text(value: Mapping[str, Scalar]) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return _dumps(value, None, _SORTED)
 
 
 def _json(attributes: dict[str, MetadataValue], name: str) -> dict[str, object]:
