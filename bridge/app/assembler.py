@@ -239,7 +239,7 @@ class Assembler:
             place += item.records if isinstance(item, Measurement) else 1
             if isinstance(item, Unreadable):
                 unreadable[place] = item.reason
-            elif place in self._left_out:
+            elif self._left_out and place in self._left_out:
                 unreadable[place] = self._reason
             else:
                 self._take_item(item, correlator, work)

@@ -72,8 +72,8 @@ class Mapper:
 
     def observation(self, settled: Settled) -> Observation:
         """The one observation that a settled part becomes."""
-        made = self._place(settled.turn).observation(settled.part, settled.turn)
-        return within_limits(made)
+        turn = settled.turn
+        return within_limits(self._place(turn).observation(settled.part, turn))
 
     def _place(self, turn: TurnFacts) -> "_Place":
         """Derived once for as long as a turn's facts are the same; parts of one come together."""

@@ -76,9 +76,9 @@ class Usage:
         if isinstance(part, ToolCall):
             return _tool(part, series)
         if isinstance(part, Root) and not turn.synthetic:
-            return {series.of("prompts"): 1}
+            return {series["prompts",]: 1}
         if isinstance(part, Summary):
-            return {series.of("sessions"): 1} | _measured(part.numbers, series)
+            return {series["sessions",]: 1} | _measured(part.numbers, series)
         return {}
 
     def _series(self, origin: Origin) -> "_OriginSeries":
@@ -94,25 +94,20 @@ class Usage:
         return series
 
 
-class _OriginSeries:
-    """The series of one origin's tags."""
+class _OriginSeries(dict[tuple[str, ...], Series]):
+    """(name, values of its labels as ``LABELS`` has them) → the series with one origin's tags."""
 
     def __init__(self, tags: Labels) -> None:
         self._tags = tags
-        self._known: dict[tuple[str, ...], Series] = {}
 
-    def of(self, name: str, *labels: str) -> Series:
-        """The series of a name, with the values of its own labels as ``LABELS`` has them."""
-        known = self._known.get((name, *labels))
-        return known or self._remembered(name, labels)
-
-    def _remembered(self, name: str, values: tuple[str, ...]) -> Series:
+    def __missing__(self, key: tuple[str, ...]) -> Series:
+        name, *values = key
         closed, told = LABELS[name]
         labels = tuple(zip(closed, values, strict=False))
         shown = zip(told, map(label_value, values[len(closed) :]), strict=True)
         series = Series(name, labels, (*shown, *self._tags))
-        if len(self._known) < KEPT_SERIES:
-            self._known[name, *values] = series
+        if len(self) < KEPT_SERIES:
+            self[key] = series
         return series
 
 
@@ -135,13 +130,13 @@ LABELS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 def _generation(request: ModelRequest | ModelFailure, series: _OriginSeries) -> Counts:
     model = request.model.split("[", 1)[0]
     if isinstance(request, ModelFailure):
-        return {series.of("model_requests", "error", model): 1}
+        return {series["model_requests", "error", model]: 1}
     counts = {
-        series.of("model_requests", "ok", model): 1,
-        series.of("cost_usd", model): request.cost_picousd or 0,
+        series["model_requests", "ok", model]: 1,
+        series["cost_usd", model]: request.cost_picousd or 0,
     }
     for kind, tokens in request.usage.items():
-        counts[series.of("tokens", kind, model)] = tokens
+        counts[series["tokens", kind, model]] = tokens
     return counts
 
 
@@ -149,10 +144,10 @@ def _tool(call: ToolCall, series: _OriginSeries) -> Counts:
     half = call.result or call.decision
     if half is None:
         return {}
-    counts = {series.of("tool_calls", _outcome(call), half.name): 1}
+    counts = {series["tool_calls", _outcome(call), half.name]: 1}
     if call.decision:
         decision = "accept" if call.decision.accepted else "reject"
-        counts[series.of("tool_decisions", decision, call.decision.source or "unknown")] = 1
+        counts[series["tool_decisions", decision, call.decision.source or "unknown"]] = 1
     return counts
 
 
@@ -164,12 +159,12 @@ def _outcome(call: ToolCall) -> str:
 
 def _measured(numbers: SessionNumbers, series: _OriginSeries) -> Counts:
     counts = {
-        series.of("lines", kind): (numbers.measured(Measure.LINES, type=kind) or 0) // PICO
+        series["lines", kind]: (numbers.measured(Measure.LINES, type=kind) or 0) // PICO
         for kind in ("added", "removed")
     }
     active = numbers.measured(Measure.ACTIVE_S) or 0
     return counts | {
-        series.of("commits"): (numbers.measured(Measure.COMMITS) or 0) // PICO,
-        series.of("pull_requests"): (numbers.measured(Measure.PULL_REQUESTS) or 0) // PICO,
-        series.of("active_seconds"): active // PICO_PER_MS,
+        series["commits",]: (numbers.measured(Measure.COMMITS) or 0) // PICO,
+        series["pull_requests",]: (numbers.measured(Measure.PULL_REQUESTS) or 0) // PICO,
+        series["active_seconds",]: active // PICO_PER_MS,
     }

@@ -54,12 +54,14 @@ def _insert_finished(
     """
     totals: Counter[str] = Counter()
     usage: Counter[Series] = Counter()
-    for finished in _inserted(connection, step, totals):
-        totals[ASSEMBLED] += 1
-        totals[Outcome.OBSERVED] += finished.observed
-        totals[Outcome.FOLDED] += finished.folded
+    inserted = _inserted(connection, step, totals)
+    totals[ASSEMBLED] += len(inserted)
+    totals[Outcome.OBSERVED] += sum(finished.observed for finished in inserted)
+    totals[Outcome.FOLDED] += sum(finished.folded for finished in inserted)
+    so_far = usage.get
+    for finished in inserted:
         for series, change in finished.usage.items():
-            usage[series] += change
+            usage[series] = so_far(series, 0) + change
     for forwarded in step.forwarded:
         row = rows.forwarded_row(forwarded, step.at_ms)
         new = connection.execute(rows.INSERT_FORWARDED, row).rowcount
