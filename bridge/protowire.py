@@ -18,7 +18,7 @@ from typing import Any, Final
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 Scalar = str | int | float | bool
-Attribute = Scalar | list[Scalar] | tuple[str, ...]
+Attribute = Scalar | list[Scalar]
 
 _BYTE: Final = tuple(bytes((number,)) for number in range(256))
 _SHORT: Final = 126
@@ -37,8 +37,6 @@ _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 1_024
 _MAX_FIELDS: Final = 2_048
-_REMEMBERED: Final = frozenset((str, tuple))
-"""Types of values that equal no value of another type: 1 is True to a dictionary."""
 MAX_REMEMBERED_BYTES: Final = 160
 
 
@@ -74,70 +72,63 @@ class AttributeWriter:
     Args:
         tag: Of the field.
         prefix: Stands before every key; it is joined to each only once.
+        remembered_chars: Strings up to that length are words that come again, not ids or texts:
+            their whole fields are remembered.
     """
 
-    def __init__(self, tag: bytes, prefix: str = "") -> None:
+    def __init__(self, tag: bytes, prefix: str = "", *, remembered_chars: int = 0) -> None:
         self._tag = tag
-        self._prefix = prefix
-        self._texts: dict[str, KeyOf] = {}
-        self._integers: dict[str, KeyOf] = {}
-        self._others: dict[str, bytes] = {}
-        self._fields: dict[tuple[str, Attribute], bytes] = {}
+        self._remembered_chars = remembered_chars
+        self._fields: dict[tuple[str, Attribute | None], bytes] = {}
+        self._texts = _Keys(tag, prefix, _TEXT)
+        self._integers = _Keys(tag, prefix, _INTEGER)
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
         fields: list[bytes] = []
-        texts, integers = self._texts.get, self._integers.get
-        for key, value in pairs:
+        add, known = fields.append, self._fields.get
+        for pair in pairs:
+            key, value = pair
             if type(value) is str:
-                text = value.encode()
-                fields += ((texts(key) or self.text(key))[len(text)], text)
+                add(known(pair) or self._string(key, value))
             elif type(value) is int:
                 number = varint(value & _INT64_MASK)
-                fields += ((integers(key) or self._integer(key))[len(number)], number)
+                add(self._integers[key][len(number)])
+                add(number)
             elif value is not None:
-                fields.append(self._other(key, value))
+                add(self._other(key, value))
         return b"".join(fields)
-
-    def write_again(self, pairs: Iterable[tuple[str, Attribute]]) -> bytes:
-        """The same for pairs that come again and again: whole fields of strings are remembered."""
-        known = self._fields.get
-        try:
-            return b"".join([known(pair) or self._field(pair) for pair in pairs])
-        except TypeError:  # a list cannot be looked up
-            return self.write(pairs)
-
-    def _field(self, pair: tuple[str, Attribute]) -> bytes:
-        field = self.write((pair,))
-        if type(pair[1]) in _REMEMBERED and len(field) <= MAX_REMEMBERED_BYTES:
-            if len(self._fields) >= _MAX_FIELDS:
-                self._fields.clear()
-            self._fields[pair] = field
-        return field
 
     def text(self, key: str) -> "KeyOf":
         """What stands before the strings of a key."""
-        return self._texts.get(key) or self._remembered(self._texts, key, _TEXT)
+        return self._texts[key]
 
-    def _integer(self, key: str) -> "KeyOf":
-        return self._remembered(self._integers, key, _INTEGER)
-
-    def _remembered(self, keys: "dict[str, KeyOf]", key: str, tag: int) -> "KeyOf":
-        made = KeyOf(self._tag, self._key(key), tag)
-        if len(keys) < _MAX_KEYS:
-            keys[key] = made
-        return made
+    def _string(self, key: str, value: str) -> bytes:
+        text = value.encode()
+        field = self._texts[key][len(text)] + text
+        if len(value) <= self._remembered_chars:
+            if len(self._fields) >= _MAX_FIELDS:
+                self._fields.clear()
+            self._fields[key, value] = field
+        return field
 
     def _other(self, key: str, value: Attribute) -> bytes:
-        before = self._others.get(key)
-        if before is None:
-            before = self._key(key) + b"\x12"
-            if len(self._others) < _MAX_KEYS:
-                self._others[key] = before
-        return sized(self._tag, before + _value(value))
+        return sized(self._tag, self._texts[key].key + b"\x12" + _value(value))
 
-    def _key(self, key: str) -> bytes:
-        return present(b"\x0a", (self._prefix + key).encode())
+
+class _Keys(dict[str, "KeyOf"]):
+    """Key → what stands before its values of one kind."""
+
+    def __init__(self, tag: bytes, prefix: str, kind: int) -> None:
+        self._tag = tag
+        self._prefix = prefix
+        self._kind = kind
+
+    def __missing__(self, key: str) -> "KeyOf":
+        made = KeyOf(self._tag, present(b"\x0a", (self._prefix + key).encode()), self._kind)
+        if len(self) < _MAX_KEYS:
+            self[key] = made
+        return made
 
 
 class KeyOf(dict[int, bytes]):
@@ -152,8 +143,8 @@ class KeyOf(dict[int, bytes]):
     """
 
     def __init__(self, tag: bytes, key: bytes, kind: int) -> None:
+        self.key = key
         self._tag = tag
-        self._key = key
         self._kind = kind
 
     def field(self, value: bytes) -> tuple[bytes, bytes]:
@@ -162,7 +153,7 @@ class KeyOf(dict[int, bytes]):
 
     def __missing__(self, size: int) -> bytes:
         of_value = bytes((self._kind,)) + (varint(size) if self._kind == _TEXT else b"")
-        of_pair = self._key + b"\x12" + varint(len(of_value) + size) + of_value
+        of_pair = self.key + b"\x12" + varint(len(of_value) + size) + of_value
         before = self._tag + varint(len(of_pair) + size) + of_pair
         if size < _MORE:
             self[size] = before

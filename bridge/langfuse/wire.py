@@ -10,7 +10,7 @@ name Langfuse copies all attributes into the metadata that people read.
 import functools
 import struct
 from binascii import unhexlify
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, groupby, product
@@ -40,6 +40,10 @@ NS_PER_MS = 1_000_000
 KEPT_TRACES: Final = 512
 KEPT_FIELDS: Final = 1_024
 USUAL_SPAN_BYTES: Final = 4_096
+WORD_CHARS: Final = 24
+SESSION_CHARS: Final = 64
+"""Up to here metadata is words that come again (ids are longer), and what is said of a trace is the
+same for all traces of a session."""
 
 _ATTRIBUTES: Final = b"\x4a"
 _INTERNAL: Final = b"\x30\x01"
@@ -77,9 +81,11 @@ class SpanEncoder:
         self._trace_ids = _Written(lambda hexadecimal: sized(b"\x0a", unhexlify(hexadecimal)))
         self._parent_ids = _Written(lambda hexadecimal: present(b"\x22", unhexlify(hexadecimal)))
         self._names = _Written(lambda name: present(b"\x2a", name.encode()) + _INTERNAL)
-        self._attributes = AttributeWriter(_ATTRIBUTES)
-        self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA)
-        self._trace_metadata = AttributeWriter(_ATTRIBUTES, _TRACE_METADATA)
+        self._attributes = AttributeWriter(_ATTRIBUTES, remembered_chars=SESSION_CHARS)
+        self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA, remembered_chars=WORD_CHARS)
+        self._trace_metadata = AttributeWriter(
+            _ATTRIBUTES, _TRACE_METADATA, remembered_chars=SESSION_CHARS
+        )
         self._traces: dict[int, tuple[TraceFacts, bytes]] = {}
         own = AttributeWriter(_ATTRIBUTES, _OBSERVATION)
         self._types = {
@@ -143,8 +149,8 @@ class SpanEncoder:
             return known[1]
         if len(self._traces) >= KEPT_TRACES:
             self._traces.clear()
-        written = self._attributes.write_again(_trace_attributes(trace))
-        written += self._trace_metadata.write_again(trace.metadata.items())
+        written = self._attributes.write(_trace_attributes(trace))
+        written += self._trace_metadata.write(trace.metadata.items())
         self._traces[id(trace)] = (trace, written)
         return written
 
@@ -262,17 +268,16 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
     )
 
 
-def _trace_attributes(trace: TraceFacts) -> list[tuple[str, str | tuple[str, ...]]]:
-    told = (
+def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, str | list[Scalar] | None]]:
+    return (
         ("langfuse.trace.name", trace.name),
         ("langfuse.session.id", trace.session_id),
         ("langfuse.user.id", trace.user_id),
-        ("langfuse.trace.tags", trace.tags),
+        ("langfuse.trace.tags", list(trace.tags)),
         ("langfuse.version", trace.version),
         ("langfuse.release", trace.release),
         ("langfuse.environment", trace.environment),
     )
-    return [(name, value) for name, value in told if value is not None]
 
 
 def _trace_facts(
