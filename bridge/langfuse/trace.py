@@ -97,7 +97,8 @@ def _origin_facts(origin: Origin, settings: TraceSettings) -> TraceFacts:
 
 def tags_of(attributes: Mapping[str, str], settings: TraceSettings) -> tuple[str, ...]:
     """One ``key:value`` for each configured attribute that is told, in the configured order."""
-    return tuple(_tag(key, attributes[name]) for name, key in settings.tags if name in attributes)
+    tags = settings.tags
+    return tuple([_tag(key, attributes[name]) for name, key in tags if name in attributes])
 
 
 def trace_id_of(turn: TurnFacts, settings: TraceSettings) -> str:
@@ -119,7 +120,10 @@ def trace_name(turn: TurnFacts) -> str:
 
 def user_of(attributes: Mapping[str, str]) -> str | None:
     """Who it was, by the first attribute of ``FALLBACK_USERS`` that is told."""
-    return next((_cut(attributes[name]) for name in FALLBACK_USERS if name in attributes), None)
+    for name in FALLBACK_USERS:
+        if name in attributes:
+            return _cut(attributes[name])
+    return None
 
 
 def _tag(key: str, value: str) -> str:
@@ -128,7 +132,10 @@ def _tag(key: str, value: str) -> str:
 
 def environment_of(attributes: Mapping[str, str], settings: TraceSettings) -> str | None:
     """The configured environment, else the one the client's resource names."""
-    return settings.environment or _environment(_told_environment(attributes) or "")
+    if settings.environment:
+        return settings.environment
+    told = _told_environment(attributes)
+    return _environment(told) if told else None
 
 
 def _environment(told: str) -> str | None:
