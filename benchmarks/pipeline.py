@@ -1,5 +1,8 @@
 """Decode → correlate → map → encode → gzip, without files and network: gate 1.
 
+Two more stages are the worker's own, over a real inbox and a real ledger: ``assemble`` ends with
+what it commits, ``deliver`` with what it marks, and only Langfuse is missing.
+
 Run as a program it takes a corpus through one stage and prints the CPU nanoseconds of it.
 ``counted`` has that done under valgrind's cachegrind, for two corpora, so that starting up cancels
 out. Counts of instructions do not depend on what else the machine does; where there is no
@@ -11,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,13 +27,16 @@ from isal import igzip
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from benchmarks.corpus import Body, Corpus, bodies
-from bridge.app.assembler import STEP_ENTRIES
+from bridge.app.assembler import STEP_ENTRIES, Assembler
+from bridge.clock import SteadyTime
+from bridge.config import Config
 from bridge.correlate.closing import Patience
 from bridge.correlate.correlator import Correlator
 from bridge.correlate.looks import Look
 from bridge.correlate.saved import Changes
 from bridge.decode.content import ContentPolicy
 from bridge.decode.records import Decoder
+from bridge.langfuse.deliver import BatchLimits
 from bridge.langfuse.mapping import Mapper
 from bridge.langfuse.trace import TraceSettings
 from bridge.langfuse.wire import SpanEncoder, encode_export
@@ -37,6 +44,10 @@ from bridge.model.delivery import PendingSpan
 from bridge.model.events import Record
 from bridge.model.parts import Settled
 from bridge.model.requests import Encoding, ExportRequest, Signal
+from bridge.store.inbox import Inbox
+from bridge.store.inbox_reader import InboxReader
+from bridge.store.ledger import Ledger
+from bridge.telemetry import logging
 
 ARRIVAL_MS = 1_780_000_000_000
 APART_MS = 100
@@ -183,6 +194,47 @@ def run_decode(path: Path) -> int:
     return sum(len(records) for _, records in decoded)
 
 
+def fill_inbox(path: Path, folder: Path) -> None:
+    """Commit a corpus to an inbox in a folder, as the receiver does."""
+    inbox = Inbox(folder / "inbox.db")
+    for step in steps(path):
+        inbox.append(step)
+    inbox.close()
+
+
+def run_assemble(path: Path) -> int:
+    """Take a corpus from an inbox into a ledger; how many steps had something to do."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _assembled(path, Path(folder))
+
+
+def run_deliver(path: Path) -> int:
+    """The same, and send all of it to nobody; how many bytes would go out."""
+    with tempfile.TemporaryDirectory() as folder:
+        _assembled(path, Path(folder))
+        return sum(_delivered(Path(folder)))
+
+
+def _assembled(path: Path, folder: Path) -> int:
+    _run([], "fill", path, folder)  # a process of its own: its instructions are not the worker's
+    config = Config.model_validate({"data_dir": folder})
+    logging.configure(config.log_level, config.log_format)
+    inbox, ledger = InboxReader(folder / "inbox.db"), Ledger(config.ledger_path, SteadyTime())
+    assembler = Assembler(config, inbox, ledger)
+    done = sum(1 for _ in iter(lambda: assembler.step(ARRIVAL_MS), 0))
+    ledger.close()
+    inbox.close()
+    return done
+
+
+def _delivered(folder: Path) -> Iterator[int]:
+    ledger, limits = Ledger(folder / "ledger.db", SteadyTime()), BatchLimits()
+    while batch := ledger.claim(limits.claim_bytes, limits.claim_spans):
+        yield _gzipped_bytes(encode_export(batch))
+        ledger.delivered([span.position for span in batch], ARRIVAL_MS)
+    ledger.close()
+
+
 def _gzipped_bytes(export: bytes) -> int:
     return len(igzip.compress(export, compresslevel=1, mtime=0))
 
@@ -196,7 +248,14 @@ def run_floor(path: Path) -> int:
 
 
 STAGES: Mapping[str, Callable[[Path], int]] = MappingProxyType(
-    {"all": run_all, "settle": run_settle, "decode": run_decode, "F": run_floor}
+    {
+        "deliver": run_deliver,
+        "assemble": run_assemble,
+        "all": run_all,
+        "settle": run_settle,
+        "decode": run_decode,
+        "F": run_floor,
+    }
 )
 
 
@@ -227,8 +286,9 @@ def _cpu_ns(stage: str, path: Path) -> int:
     return min(int(_run([], stage, path).stdout) for _ in range(CPU_ROUNDS))
 
 
-def _run(below: list[str], stage: str, path: Path) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "benchmarks.pipeline", stage, str(path.absolute())]
+def _run(below: list[str], stage: str, *paths: Path) -> subprocess.CompletedProcess[str]:
+    named = [str(path.absolute()) for path in paths]
+    program = [sys.executable, "-m", "benchmarks.pipeline", stage, *named]
     return subprocess.run(
         [*below, *program],
         check=True,
@@ -239,12 +299,15 @@ def _run(below: list[str], stage: str, path: Path) -> subprocess.CompletedProces
     )
 
 
-def main(stage: str, path: Path) -> None:
+def main(stage: str, path: Path, *folder: Path) -> None:
     """Run a stage."""
+    if stage == "fill":
+        fill_inbox(path, *folder)
+        return
     began_ns = time.process_time_ns()
     STAGES[stage](path)
     print(time.process_time_ns() - began_ns)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], *map(Path, sys.argv[2:]))

@@ -23,20 +23,20 @@ Attribute = Scalar | list[Scalar]
 _BYTE: Final = tuple(bytes((number,)) for number in range(256))
 _SHORT: Final = 126
 """Strings below it have one-byte lengths all the way up to their attribute's value."""
-_SHORT_STRING: Final = tuple(bytes((size + 2, 0x0A, size)) for size in range(_SHORT))
-"""What stands before a short string in a KeyValue: the AnyValue's length, ``string_value``, its
-length."""
-_KEY, _VALUE, _TEXT = 0x0A, 0x12, 0x0A
-"""Tags of a KeyValue's two fields, and of an AnyValue's ``string_value``."""
+_KEY, _VALUE, _TEXT, _INTEGER = 0x0A, 0x12, 0x0A, 0x18
+"""Tags of a KeyValue's two fields, and of an AnyValue's ``string_value`` and ``int_value``."""
 _MORE: Final = 0x80
 """The bit of a varint's byte that says that another follows."""
 _STRING_OF: Final = tuple(bytes((_VALUE, size + 2, _TEXT, size)) for size in range(_SHORT))
 """How a KeyValue's value begins when it is a short string, by the string's size."""
+_SHORT_STRING: Final = tuple(before[1:] for before in _STRING_OF)
+"""The same behind the value's tag."""
 _TRUE, _FALSE = b"\x02\x10\x01", b"\x02\x10\x00"
 _DOUBLE: Final = struct.Struct("<d").pack
 _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
-_MAX_KEYS: Final = 4_096
+_MAX_KEYS: Final = 1_024
+_MAX_FIELDS: Final = 2_048
 MAX_REMEMBERED_BYTES: Final = 160
 
 
@@ -44,12 +44,11 @@ def varint(number: int) -> bytes:
     """A number from 0 to 2^64 - 1, seven bits to a byte, the lowest first."""
     if number < _MORE:
         return _BYTE[number]
-    found = bytearray()
-    while number >= _MORE:
-        found.append(number & 0x7F | _MORE)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
+    if number < _MORE << 7:
+        return bytes((number & 0x7F | _MORE, number >> 7))
+    if number < _MORE << 14:
+        return bytes((number & 0x7F | _MORE, number >> 7 & 0x7F | _MORE, number >> 14))
+    return _BYTE[number & 0x7F | _MORE] + varint(number >> 7)
 
 
 def sized(tag: bytes, body: bytes) -> bytes:
@@ -73,32 +72,92 @@ class AttributeWriter:
     Args:
         tag: Of the field.
         prefix: Stands before every key; it is joined to each only once.
+        remembered_chars: Strings up to that length are words that come again, not ids or texts:
+            their whole fields are remembered.
     """
 
-    def __init__(self, tag: bytes, prefix: str = "") -> None:
+    def __init__(self, tag: bytes, prefix: str = "", *, remembered_chars: int = 0) -> None:
         self._tag = tag
-        self._prefix = prefix
-        self._keys: dict[str, bytes] = {}
+        self._remembered_chars = remembered_chars
+        self._fields: dict[tuple[str, Attribute | None], bytes] = {}
+        self._texts = _Keys(tag, prefix, _TEXT)
+        self._integers = _Keys(tag, prefix, _INTEGER)
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
         fields: list[bytes] = []
-        keys, tag = self._keys, self._tag
-        for key, value in pairs:
-            if value is None:
-                continue
-            head = keys.get(key) or self._head(key)
-            body = _value(value)
-            size = len(head) + len(body)
-            fields += (tag, _BYTE[size] if size < _MORE else varint(size), head, body)
+        add, known = fields.append, self._fields.get
+        for pair in pairs:
+            key, value = pair
+            if type(value) is str:
+                add(known(pair) or self._string(key, value))
+            elif type(value) is int:
+                number = varint(value & _INT64_MASK)
+                add(self._integers[key][len(number)])
+                add(number)
+            elif value is not None:
+                add(self._other(key, value))
         return b"".join(fields)
 
-    def _head(self, key: str) -> bytes:
-        """The key, and the tag of the value behind it."""
-        head = present(b"\x0a", (self._prefix + key).encode()) + b"\x12"
-        if len(self._keys) < _MAX_KEYS:
-            self._keys[key] = head
-        return head
+    def text(self, key: str) -> "KeyOf":
+        """What stands before the strings of a key."""
+        return self._texts[key]
+
+    def _string(self, key: str, value: str) -> bytes:
+        text = value.encode()
+        field = self._texts[key][len(text)] + text
+        if len(value) <= self._remembered_chars:
+            if len(self._fields) >= _MAX_FIELDS:
+                self._fields.clear()
+            self._fields[key, value] = field
+        return field
+
+    def _other(self, key: str, value: Attribute) -> bytes:
+        return sized(self._tag, self._texts[key].key + b"\x12" + _value(value))
+
+
+class _Keys(dict[str, "KeyOf"]):
+    """Key → what stands before its values of one kind."""
+
+    def __init__(self, tag: bytes, prefix: str, kind: int) -> None:
+        self._tag = tag
+        self._prefix = prefix
+        self._kind = kind
+
+    def __missing__(self, key: str) -> "KeyOf":
+        made = KeyOf(self._tag, present(b"\x0a", (self._prefix + key).encode()), self._kind)
+        if len(self) < _MAX_KEYS:
+            self[key] = made
+        return made
+
+
+class KeyOf(dict[int, bytes]):
+    """One key of a writer: size of a value → all of its field that stands before the value.
+
+    Sizes that take one byte are remembered: most values are so short, and few keys have all sizes.
+
+    Args:
+        tag: Of the field.
+        key: The field of the key.
+        kind: The tag of an AnyValue's field: strings behind their size, or integers.
+    """
+
+    def __init__(self, tag: bytes, key: bytes, kind: int) -> None:
+        self.key = key
+        self._tag = tag
+        self._kind = kind
+
+    def field(self, value: bytes) -> tuple[bytes, bytes]:
+        """The field for a value, in two pieces to be joined with others."""
+        return self[len(value)], value
+
+    def __missing__(self, size: int) -> bytes:
+        of_value = bytes((self._kind,)) + (varint(size) if self._kind == _TEXT else b"")
+        of_pair = self.key + b"\x12" + varint(len(of_value) + size) + of_value
+        before = self._tag + varint(len(of_pair) + size) + of_pair
+        if size < _MORE:
+            self[size] = before
+        return before
 
 
 def _value(value: Attribute) -> bytes:
@@ -113,8 +172,8 @@ def _value(value: Attribute) -> bytes:
         return _behind_size(b"\x18" + varint(value & _INT64_MASK))
     if isinstance(value, float):
         return b"\x09\x21" + _DOUBLE(value)
-    items = b"".join(b"\x0a" + _value(item) for item in value)
-    return _behind_size(sized(b"\x2a", items))
+    items = [b"\x0a" + _value(item) for item in value]
+    return _behind_size(sized(b"\x2a", b"".join(items)))
 
 
 def _behind_size(body: bytes) -> bytes:

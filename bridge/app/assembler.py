@@ -27,7 +27,7 @@ from bridge.langfuse.mapping import Mapper
 from bridge.langfuse.session_scores import prompt_score, session_scores
 from bridge.langfuse.trace import TraceSettings
 from bridge.langfuse.wire import SpanEncoder
-from bridge.metrics.usage import tag_labels, usage_of
+from bridge.metrics.usage import Usage, tag_labels
 from bridge.model.events import Record
 from bridge.model.foreign import ForeignSpan
 from bridge.model.measures import Measurement
@@ -74,7 +74,7 @@ class Assembler:
         self._settings = trace_settings(config)
         self._mapper = Mapper(self._settings)
         self._encoder = SpanEncoder()
-        self._tag_labels = tag_labels({tag.attribute: tag.key for tag in config.tags})
+        self._usage = Usage(tag_labels({tag.attribute: tag.key for tag in config.tags}))
         self._aside = SettingAside(keeps_content=keeps_undecoded(config))
         self._decoder = decoder(config)
         self._correlator: Correlator | None = None
@@ -239,7 +239,7 @@ class Assembler:
             place += item.records if isinstance(item, Measurement) else 1
             if isinstance(item, Unreadable):
                 unreadable[place] = item.reason
-            elif place in self._left_out:
+            elif self._left_out and place in self._left_out:
                 unreadable[place] = self._reason
             else:
                 self._take_item(item, correlator, work)
@@ -249,19 +249,19 @@ class Assembler:
         self, item: Foreign | Measurement | Record, correlator: Correlator, work: Work
     ) -> None:
         match item:
+            case Record():  # first, as nearly all are
+                work.redacted += item.redacted
+                work.seen.note(item)
+                correlator.fold(item)
+            case Measurement():
+                work.redacted += item.redacted
+                work.seen.note(item)
+                correlator.measure(item)
             case Foreign(span=ForeignSpan() as span):
                 work.redacted += span.redacted
                 work.forwarded.append(forwarded(span, self._settings))
             case Foreign():
                 work.outcomes[Outcome.OTHER_SCOPE] += 1
-            case Measurement():
-                work.redacted += item.redacted
-                work.seen.note(item)
-                correlator.measure(item)
-            case Record():
-                work.redacted += item.redacted
-                work.seen.note(item)
-                correlator.fold(item)
             case _:
                 assert_never(item)
 
@@ -331,7 +331,7 @@ class Assembler:
             span=self._encoder.encode(observation),
             observed=settled.observed,
             folded=settled.folded,
-            usage=usage_of(settled, self._tag_labels),
+            usage=self._usage.of(settled),
         )
 
     def _quarantine(self, entry: InboxEntry, reason: str, now_ms: int) -> None:

@@ -23,7 +23,8 @@ class Seen:
         """Count one record or data point."""
         self._versions[item.origin.service_version or "unknown"] += 1
         if isinstance(item, Record):
-            self._unknown.update(unknown_names(item.event))
+            if unknown := unknown_names(item.event):
+                self._unknown.update(unknown)
         elif not is_known_measure(item.point.measure):
             self._unknown["metric", label_value(item.point.measure)] += 1
 

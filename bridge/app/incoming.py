@@ -4,11 +4,11 @@ What was read of it in memory is a copy of nothing: how far it came is in the le
 restart it is decoded again and what was assembled before is passed over.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from bridge.decode.records import Batch, Decoded
 from bridge.model.measures import Measurement
-from bridge.model.requests import InboxEntry, Progress
+from bridge.model.requests import InboxEntry, Progress, Signal
 
 
 class Reading:
@@ -25,6 +25,8 @@ class Reading:
         self.ended = False
         self._batches = batches
         self._known_items = start.items
+        is_metrics = entry.request.signal is Signal.METRICS
+        self._records: Callable[[Sequence[Decoded]], int] = _points if is_metrics else len
 
     def more(self) -> tuple[list[Decoded], int]:
         """The next items, and how many bytes they were.
@@ -37,11 +39,11 @@ class Reading:
         self.ended = batch.last
         new = batch.items[self._known_items :]
         self._known_items = max(self._known_items - len(batch.items), 0)
-        self.progress = Progress(
-            self.progress.items + len(new), self.progress.records + sum(map(_records, new))
-        )
+        records = self._records(new)
+        self.progress = Progress(self.progress.items + len(new), self.progress.records + records)
         return new, batch.size_bytes if new else 0  # else restarts might never come further
 
 
-def _records(item: Decoded) -> int:
-    return item.records if isinstance(item, Measurement) else 1
+def _points(items: Sequence[Decoded]) -> int:
+    """Records of a request with metrics, where an item may stand for several."""
+    return sum(item.records if isinstance(item, Measurement) else 1 for item in items)

@@ -4,7 +4,9 @@
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final
 
 from bridge.model.events import (
     ModelAnswer,
@@ -20,39 +22,29 @@ from bridge.model.parts import Generation, Root, SubAgent, ToolCall, TurnFacts
 from bridge.model.spans import ModelSpan, TurnSpan
 from bridge.model.totals import Totals
 
-_NO_USAGE = {"input": 0, "output": 0}
+NO_USAGE = {"input": 0, "output": 0}
 """Where no usage is told: without any, Langfuse would tokenise the text and price it."""
 
 
-def success_fields(part: Generation) -> dict[str, Any]:
-    """Output, usage, cost and first token of a request that succeeded."""
-    request = part.request
-    if not isinstance(request, ModelRequest):
-        return {}
-    start_ms = request.time_ms - request.duration_ms
+_DEFAULT, _WARNING, _ERROR = Level.DEFAULT, Level.WARNING, Level.ERROR
+
+
+def generation_output(part: Generation) -> str | None:
+    """The answer to a request, or its raw body where there is none."""
+    if part.answer and (answer := answer_text(part.answer)):
+        return answer
+    for body in part.bodies:
+        if body.is_response:
+            return body.text
+    return None
+
+
+def first_token_ms(part: Generation, request: ModelRequest) -> int | None:
+    """When the first token of an answer came."""
     ttft_ms = request.ttft_ms
     if ttft_ms is None and part.span:
         ttft_ms = part.span.ttft_ms
-    answer = part.answer and answer_text(part.answer)
-    raw = next((body.text for body in part.bodies if body.is_response), None)
-    return {
-        "output": answer or raw,
-        "usage": request.usage or _NO_USAGE,
-        "cost_picousd": request.cost_picousd,
-        "completion_start_ms": None if ttft_ms is None else start_ms + ttft_ms,
-    }
-
-
-def failure_fields(request: ModelFailure) -> dict[str, Any]:
-    """A failed request has its message as output too: lists show no status message."""
-    message = failure_text(request)
-    return {
-        "level": Level.ERROR,
-        "status_message": message,
-        "output": message,
-        "usage": _NO_USAGE,
-        "cost_picousd": 0,
-    }
+    return None if ttft_ms is None else request.time_ms - request.duration_ms + ttft_ms
 
 
 def failure_text(failure: ModelFailure) -> str:
@@ -65,19 +57,20 @@ def failure_text(failure: ModelFailure) -> str:
 
 def generation_metadata(part: Generation) -> dict[str, MetadataValue]:
     """What the records and the span of a request tell besides."""
-    request = part.request
-    metadata = dict(request.attributes)
-    if part.answer:
-        metadata = dict(part.answer.attributes) | metadata
+    request, answer, span = part.request, part.answer, part.span
+    metadata = request.attributes
+    if answer:
+        metadata = answer.attributes | metadata
     for body in part.bodies:
-        metadata |= {k: v for k, v in body.attributes.items() if k not in metadata}
-    raw_model = part.span.model if part.span else request.model
+        metadata = metadata | body.attributes | metadata  # what was told before, and told first
+    raw_model = span.model if span else request.model
     if "[" in raw_model:
-        metadata["model"] = raw_model
-    if part.span:
-        metadata |= _span_metadata(part.span, metadata)
-    own_span_id = part.span.otel_span_id if part.span else None
-    return metadata | _span_ids(request.otel_trace_id, own_span_id)
+        metadata = metadata | {"model": raw_model}
+    if span:
+        metadata = metadata | _span_metadata(span, metadata)
+    if request.otel_trace_id or span:
+        metadata = metadata | _span_ids(request.otel_trace_id, span.otel_span_id if span else None)
+    return metadata
 
 
 def _span_metadata(span: ModelSpan, known: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
@@ -94,48 +87,79 @@ def _span_ids(trace_id: str | None, span_id: str | None) -> dict[str, MetadataVa
     return {key: value for key, value in found.items() if value}
 
 
-def tool_end(part: ToolCall) -> dict[str, Any]:
-    """Level, message and output of a tool call."""
-    result, decision = part.result, part.decision
+def tool_name(part: ToolCall, name: str) -> str:
+    """What a person calls the tool, by the first half in which that is not its name."""
+    for half in (part.result, part.decision, part.span):
+        if half and half.title != half.name:
+            return half.title
+    return name
+
+
+def tool_arguments(part: ToolCall) -> str | None:
+    """The arguments of a tool call, from the first half that tells them."""
+    for half in (part.result, part.decision, part.span):
+        if half and half.arguments:
+            return half.arguments
+    return None
+
+
+def tool_end(part: ToolCall) -> tuple[str | None, Level, str | None]:
+    """Output, level and message of a tool call."""
+    result = part.result
     if result is None:
-        rejected = decision is not None and not decision.accepted
-        source = (decision and decision.source) or "unknown"
-        message = f"rejected by {source}" if rejected else "no result was reported"
-        return {"level": Level.WARNING, "status_message": message, "output": message}
+        message = _without_result(part.decision)
+        return message, _WARNING, message
     if result.success:
-        return {"output": part.span.output} if part.span else {}
+        return part.span.output if part.span else None, _DEFAULT, None
     message = result.error or result.error_type or "failed"
-    return {"level": Level.ERROR, "status_message": message, "output": message}
+    return message, _ERROR, message
+
+
+def _without_result(decision: ToolDecision | None) -> str:
+    if decision is None or decision.accepted:
+        return "no result was reported"
+    return f"rejected by {decision.source or 'unknown'}"
 
 
 def tool_metadata(part: ToolCall) -> dict[str, MetadataValue]:
     """What decision, result and spans of a tool call tell besides."""
     result, decision = part.result, part.decision
-    metadata = _decision_metadata(decision) if decision else {}
+    metadata: dict[str, MetadataValue] = {}
+    if decision:
+        metadata.update(decision.attributes)
+        metadata["decision"] = "accept" if decision.accepted else "reject"
+        if decision.source:
+            metadata["decision_source"] = decision.source
     if result:
-        metadata |= result.attributes
+        metadata.update(result.attributes)
         if result.result_bytes is not None:
             metadata["result_bytes"] = result.result_bytes
-    for source in (decision, result):
-        metadata |= _call_metadata(source) if source else {}
-    if part.span:
-        metadata |= {k: v for k, v in part.span.attributes.items() if k not in metadata}
-    if part.wait:
-        metadata["waited_ms"] = part.wait.time_ms - part.wait.began_ms
+    if decision:
+        _add_call(metadata, decision)
+    if result:
+        _add_call(metadata, result)
+    if part.span or part.wait:
+        return metadata | _told_by_spans(part, metadata)
     return metadata
 
 
-def _decision_metadata(decision: ToolDecision) -> dict[str, MetadataValue]:
-    told = {"decision": "accept" if decision.accepted else "reject"}
-    if decision.source:
-        told["decision_source"] = decision.source
-    return decision.attributes | told
+def _add_call(metadata: dict[str, MetadataValue], half: ToolDecision | ToolResult) -> None:
+    if half.call_id:
+        metadata["tool_use_id"] = half.call_id
+    if half.spawns:
+        metadata["agent_type"] = half.spawns
+    if half.otel_trace_id:
+        metadata["otel_trace_id"] = half.otel_trace_id
 
 
-def _call_metadata(source: ToolDecision | ToolResult) -> dict[str, MetadataValue]:
-    told = {"tool_use_id": source.call_id, "agent_type": source.spawns or None}
-    named: dict[str, MetadataValue] = {key: value for key, value in told.items() if value}
-    return named | _span_ids(source.otel_trace_id, None)
+def _told_by_spans(part: ToolCall, known: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
+    """What only the spans of a tool call tell, and how long it waited for a person."""
+    told: dict[str, MetadataValue] = {}
+    if part.span:
+        told = {key: value for key, value in part.span.attributes.items() if key not in known}
+    if part.wait:
+        told["waited_ms"] = part.wait.time_ms - part.wait.began_ms
+    return told
 
 
 def agent_metadata(part: SubAgent) -> dict[str, MetadataValue]:
@@ -150,21 +174,35 @@ def agent_metadata(part: SubAgent) -> dict[str, MetadataValue]:
 
 def _totals_metadata(totals: Totals) -> dict[str, MetadataValue]:
     """Sums for people; never cost or usage of the observation, which would count them twice."""
-    counts = {
-        "requests": totals.requests,
-        "failed_requests": totals.failures,
-        "tools": totals.tools,
-        "tool_errors": totals.tool_errors,
-        "rejected_tools": totals.rejections,
-        "agents": totals.agents,
-        "unpriced_requests": totals.unpriced,
+    metadata: dict[str, MetadataValue] = {
+        name: count for name, count in zip(_COUNTS, _counts(totals), strict=True) if count
     }
-    metadata: dict[str, MetadataValue] = {key: value for key, value in counts.items() if value}
     if totals.requests:
         metadata["cost_usd"] = totals.cost_picousd / 1e12
-        metadata |= {f"tokens.{key}": tokens for key, tokens in sorted(totals.usage.items())}
+        for key, tokens in sorted(totals.usage.items()):
+            metadata[_tokens_key(key)] = tokens
         metadata["models"] = list(totals.models)
     return metadata
+
+
+_COUNTS: Final = (
+    "requests",
+    "failed_requests",
+    "tools",
+    "tool_errors",
+    "rejected_tools",
+    "agents",
+    "unpriced_requests",
+)
+_counts = attrgetter(
+    "requests", "failures", "tools", "tool_errors", "rejections", "agents", "unpriced"
+)
+
+
+@lru_cache(maxsize=256)
+def _tokens_key(kind: str) -> str:
+    """The same object each time: what it is looked up in need not hash it again."""
+    return f"tokens.{kind}"
 
 
 def moment_fields(event: object) -> dict[str, Any]:

@@ -5,8 +5,14 @@ parent without having seen it, and a repetition is recognised by its id.
 """
 
 import hashlib
+from functools import lru_cache
+from typing import Final
+
+KEPT_TRACES: Final = 1_024
+"""Asked for with every observation, and whenever a turn is saved."""
 
 
+@lru_cache(maxsize=KEPT_TRACES)
 def trace_id(turn_key: str) -> str:
     """Sixteen bytes of SHA-256 over the turn's key, as 32 hex digits."""
     return hashlib.sha256(f"trace\0{turn_key}".encode()).hexdigest()[:32]

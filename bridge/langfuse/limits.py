@@ -5,7 +5,8 @@ attribute keys with a segment of JavaScript's prototypes are dropped, an export 
 refused by Langfuse Cloud, and whole numbers end at 2^53.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -22,12 +23,70 @@ MAX_METADATA_BYTES = 200_000
 MAX_METADATA_KEYS = 500
 MAX_COUNT = 2**53 - 1
 
+_NO_USAGE: Final[Mapping[str, int]] = {}
 _DROPPED_SEGMENTS = frozenset({"__proto__", "constructor", "prototype"})
 _ELLIPSIS = "…"
 
 
+PLAIN_CHARS: Final = 1_000
+PLAIN_VALUES: Final = 40
+"""So many values, each so short, are far from every bound: what has no more is not measured."""
+
+_KEPT_NAMES: Final = 4_096
+_plain_names: set[str | None] = {None}
+"""Names, models and keys of metadata that are known to stay as they are: few, and seen always."""
+
+
 def within_limits(observation: Observation) -> Observation:
     """The observation as Langfuse keeps all of it; metadata names what was cut."""
+    return observation if _is_plain(observation) else clamped(observation)
+
+
+def _is_plain(observation: Observation) -> bool:
+    """Whether nothing comes near a limit, which is so for nearly every observation."""
+    for name in (observation.name, observation.model):
+        if name not in _plain_names and not _is_plain_name(name):
+            return False
+    for text in (observation.input, observation.output, observation.status_message):
+        if text is not None and (len(text) > MAX_TEXT_BYTES // 4 or "\0" in text):
+            return False
+    for tokens in (observation.usage or _NO_USAGE).values():
+        if tokens > MAX_COUNT:
+            return False
+    return not observation.metadata or _is_plain_metadata(observation.metadata)
+
+
+def _is_plain_name(name: str | None) -> bool:
+    is_plain = name is None or clamped_name(name) == _clamped_key(name) == name
+    if is_plain and len(_plain_names) < _KEPT_NAMES:
+        _plain_names.add(name)
+    return is_plain
+
+
+def _is_plain_metadata(metadata: Mapping[str, MetadataValue]) -> bool:
+    are_plain_keys = metadata.keys() <= _plain_names or all(map(_is_plain_name, metadata))
+    return are_plain_keys and len(metadata) <= PLAIN_VALUES and _are_plain_values(metadata.values())
+
+
+def _are_plain_values(values: Iterable[MetadataValue]) -> bool:
+    for value in values:
+        if type(value) is str:
+            if len(value) > PLAIN_CHARS:
+                return False
+        elif type(value) is int:
+            if not -MAX_COUNT <= value <= MAX_COUNT:
+                return False
+        elif not isinstance(value, (bool, float)) and not _is_plain_list(value):
+            return False
+    return True
+
+
+def _is_plain_list(value: MetadataValue) -> bool:
+    return isinstance(value, list) and len(str(value)) <= PLAIN_CHARS and _are_plain_values(value)
+
+
+def clamped(observation: Observation) -> Observation:
+    """The same with all of it measured, whatever it holds."""
     texts = {name: getattr(observation, name) for name in ("input", "output", "status_message")}
     names = {name: getattr(observation, name) for name in ("name", "model")}
     changed: dict[str, object] = {
@@ -35,7 +94,7 @@ def within_limits(observation: Observation) -> Observation:
         **_changed(names, {k: v and clamped_name(v) for k, v in names.items()}),
         **_usage(observation.usage),
     }
-    metadata = clamped_metadata(observation.metadata)
+    metadata = measured_metadata(observation.metadata)
     if metadata != observation.metadata:
         changed["metadata"] = metadata
     if not changed:
@@ -61,6 +120,11 @@ def clamped_name(name: str) -> str:
 
 def clamped_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
     """As much of the metadata as one observation may hold, in its order, under keys that stay."""
+    return dict(metadata) if _is_plain_metadata(metadata) else measured_metadata(metadata)
+
+
+def measured_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
+    """The same with all of it measured, whatever it holds."""
     kept: dict[str, MetadataValue] = {}
     left_bytes = MAX_METADATA_BYTES
     for key, value in metadata.items():

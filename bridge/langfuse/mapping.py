@@ -8,12 +8,17 @@ page lists only what has both; names are of low cardinality and never hold a pro
 
 from typing import Any, Final, assert_never
 
+from msgspec.structs import replace
+
 from bridge.langfuse import ids
 from bridge.langfuse.fields import (
+    NO_USAGE,
     agent_metadata,
     answer_text,
-    failure_fields,
+    failure_text,
+    first_token_ms,
     generation_metadata,
+    generation_output,
     generation_times,
     iso,
     moment_fields,
@@ -22,15 +27,16 @@ from bridge.langfuse.fields import (
     root_input,
     root_metadata,
     root_status,
-    success_fields,
+    tool_arguments,
     tool_end,
     tool_metadata,
+    tool_name,
     tool_times,
 )
 from bridge.langfuse.limits import within_limits
 from bridge.langfuse.summary import counter_fields, summary_fields
-from bridge.langfuse.trace import TraceSettings, trace_facts, trace_id_of
-from bridge.model.events import ModelFailure
+from bridge.langfuse.trace import TraceOrigins, TraceSettings, trace_id_of
+from bridge.model.events import ModelFailure, ModelRequest
 from bridge.model.observations import (
     Level,
     Observation,
@@ -52,18 +58,22 @@ from bridge.model.sessions import Counter, Summary
 
 KEPT_PLACES: Final = 512
 
+_GENERATION, _TOOL = ObservationKind.GENERATION, ObservationKind.TOOL
+"""Looking a member up in its class costs as much as making half an observation."""
+
 
 class Mapper:
     """Maps parts with the settings that tags and grouping depend on."""
 
     def __init__(self, settings: TraceSettings) -> None:
         self._settings = settings
+        self._origins = TraceOrigins(settings)
         self._places: dict[str, tuple[TurnFacts, _Place]] = {}
 
     def observation(self, settled: Settled) -> Observation:
         """The one observation that a settled part becomes."""
-        made = self._place(settled.turn).observation(settled.part, settled.turn)
-        return within_limits(made)
+        turn = settled.turn
+        return within_limits(self._place(turn).observation(settled.part, turn))
 
     def _place(self, turn: TurnFacts) -> "_Place":
         """Derived once for as long as a turn's facts are the same; parts of one come together."""
@@ -75,7 +85,7 @@ class Mapper:
         place = _Place(
             trace_id=trace_id_of(turn, self._settings),
             own_id=ids.trace_id(turn.key),
-            trace=trace_facts(turn, self._settings),
+            trace=self._origins.trace_facts(turn),
         )
         self._places[turn.key] = (turn, place)
         return place
@@ -85,6 +95,7 @@ class _Place:
     """Where an observation stands: its trace, and how keys become ids in it.
 
     Ids come from the turn's own trace even where it joins another: that one may hold several.
+    Calls have at most fifteen keywords, since with more Python puts them into a dict first.
     """
 
     def __init__(self, *, trace_id: str, own_id: str, trace: TraceFacts) -> None:
@@ -94,19 +105,20 @@ class _Place:
         self._root_id = ids.root_id(own_id)
 
     def observation(self, part: AnyPart, turn: TurnFacts) -> Observation:
+        """The most frequent kinds are asked for first."""
         match part:
-            case Generation():
-                made = self._generation(part)
             case ToolCall():
                 made = self._tool(part)
+            case Generation():
+                made = self._generation(part)
+            case Root():
+                made = self._root(part, turn)
             case SubAgent():
                 made = self._agent(part)
             case Moment():
                 made = self._moment(part)
             case OtherWork():
                 made = self._other(part)
-            case Root():
-                made = self._root(part, turn)
             case Summary():
                 made = self._summary(part)
             case Counter():
@@ -117,44 +129,81 @@ class _Place:
 
     def _generation(self, part: Generation) -> Observation:
         request = part.request
+        if isinstance(request, ModelFailure):
+            made = self._failed(part, request)
+        else:
+            made = self._succeeded(part, request)
+        if not part.bodies:
+            return made
+        asked = next((b.text for b in part.bodies if not b.is_response), None)
+        return replace(made, input=asked)
+
+    def _succeeded(self, part: Generation, request: ModelRequest) -> Observation:
         start_ms, end_ms = generation_times(part)
         model = request.model.split("[", 1)[0]
-        parent_id = self._id("tool", part.under) if part.under else self._owner(part.owner)
-        common: dict[str, Any] = {
-            "kind": ObservationKind.GENERATION,
-            "parent_id": parent_id,
-            "name": model,
-            "model": model,
-            "model_parameters": request.parameters or None,
-            "start_ms": start_ms,
-            "end_ms": end_ms,
-            "input": next((b.text for b in part.bodies if not b.is_response), None),
-            "metadata": generation_metadata(part),
-        }
-        common |= (
-            failure_fields(request) if isinstance(request, ModelFailure) else success_fields(part)
+        return Observation(
+            trace_id=self._trace_id,
+            id=self._id("generation", part.key),
+            parent_id=self._above(part),
+            kind=_GENERATION,
+            name=model,
+            start_ms=start_ms,
+            end_ms=max(start_ms, end_ms),
+            trace=self._trace,
+            output=generation_output(part),
+            model=model,
+            model_parameters=request.parameters or None,
+            usage=request.usage or NO_USAGE,
+            cost_picousd=request.cost_picousd,
+            completion_start_ms=first_token_ms(part, request),
+            metadata=generation_metadata(part),
         )
-        return self._make("generation", part.key, **common)
+
+    def _failed(self, part: Generation, failure: ModelFailure) -> Observation:
+        """A failed request has its message as output too: lists show no status message."""
+        model, message = failure.model.split("[", 1)[0], failure_text(failure)
+        start_ms, end_ms = generation_times(part)
+        return self._make(
+            "generation",
+            part.key,
+            kind=_GENERATION,
+            parent_id=self._above(part),
+            name=model,
+            model=model,
+            model_parameters=failure.parameters or None,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            level=Level.ERROR,
+            status_message=message,
+            output=message,
+            usage=NO_USAGE,
+            cost_picousd=0,
+            metadata=generation_metadata(part),
+        )
+
+    def _above(self, part: Generation) -> str:
+        return self._id("tool", part.under) if part.under else self._owner(part.owner)
 
     def _tool(self, part: ToolCall) -> Observation:
-        result, decision = part.result, part.decision
-        source = result or decision
+        source = part.result or part.decision
         if source is None:
             raise ValueError(f"tool call {part.key} has neither decision nor result")
         start_ms, end_ms = tool_times(part, source.time_ms)
-        halves = [half for half in (result, decision, part.span) if half]
-        titles = [half.title for half in halves if half.title != half.name]
-        return self._make(
-            "tool",
-            part.key,
-            kind=ObservationKind.TOOL,
+        output, level, message = tool_end(part)
+        return Observation(
+            trace_id=self._trace_id,
+            id=self._id("tool", part.key),
             parent_id=self._owner(part.owner),
-            name=titles[0] if titles else source.name,
+            kind=_TOOL,
+            name=tool_name(part, source.name),
             start_ms=start_ms,
-            end_ms=end_ms,
-            input=next((half.arguments for half in halves if half.arguments), None),
+            end_ms=max(start_ms, end_ms),
+            trace=self._trace,
+            level=level,
+            status_message=message,
+            input=tool_arguments(part),
+            output=output,
             metadata=tool_metadata(part),
-            **tool_end(part),
         )
 
     def _agent(self, part: SubAgent) -> Observation:

@@ -6,16 +6,20 @@ once for a turn and is identical on all its spans.
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
 from bridge.langfuse import ids
 from bridge.langfuse.limits import clamped_metadata, clamped_name
+from bridge.model.event import Origin
 from bridge.model.observations import MetadataValue, TraceFacts
 from bridge.model.parts import TurnFacts
 
 MAX_PROPAGATED_CHARS = 200
 """Langfuse's lists and filters read the first 200 characters of a trace-level value."""
+
+KEPT_ORIGINS: Final = 512
 
 MAX_ENVIRONMENT_CHARS = 40
 _NO_ENVIRONMENT = re.compile(r"[^a-z0-9_-]")
@@ -37,27 +41,64 @@ class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
     join_traces: bool = False
 
 
-def trace_facts(turn: TurnFacts, settings: TraceSettings) -> TraceFacts:
-    """What every span of the turn's trace repeats."""
-    attributes = turn.origin.attributes
-    tagged = {key: attributes[name] for name, key in settings.tags if name in attributes}
+class TraceOrigins:
+    """What every span of a turn's trace repeats; what of it is the origin's is derived once.
+
+    The turns of a session have the same origin, the same object as long as they stay in memory.
+    """
+
+    def __init__(self, settings: TraceSettings) -> None:
+        self._settings = settings
+        self._known: dict[int, tuple[Origin, TraceFacts]] = {}
+
+    def trace_facts(self, turn: TurnFacts) -> TraceFacts:
+        """The facts of the turn's trace."""
+        origin = self._of(turn.origin)
+        return TraceFacts(
+            name=trace_name(turn),
+            session_id=turn.session_id,
+            user_id=origin.user_id,
+            tags=origin.tags,
+            metadata=_with_ids(origin.metadata, turn),
+            version=origin.version,
+            release=origin.release,
+            environment=origin.environment,
+            service_name=origin.service_name,
+            service_version=origin.service_version,
+        )
+
+    def _of(self, origin: Origin) -> TraceFacts:
+        known = self._known.get(id(origin))
+        if known is not None and known[0] is origin:
+            return known[1]
+        if len(self._known) >= KEPT_ORIGINS:
+            self._known.clear()
+        facts = _origin_facts(origin, self._settings)
+        self._known[id(origin)] = (origin, facts)
+        return facts
+
+
+def _origin_facts(origin: Origin, settings: TraceSettings) -> TraceFacts:
+    """The facts of any trace of an origin, without what the turn says."""
+    attributes = origin.attributes
     return TraceFacts(
-        name=trace_name(turn),
-        session_id=turn.session_id,
+        name=origin.product,
+        session_id=None,
         user_id=user_of(attributes),
-        tags=(*tags_of(attributes, settings), turn.origin.product),
-        metadata=_trace_metadata(turn, tagged, {name for name, _ in settings.tags}),
-        version=turn.origin.service_version,
+        tags=(*tags_of(attributes, settings), origin.product),
+        metadata=_origin_metadata(attributes, settings),
+        version=origin.service_version,
         release=_cut(attributes.get(settings.group_by or "") or "") or None,
         environment=environment_of(attributes, settings),
-        service_name=turn.origin.service_name,
-        service_version=turn.origin.service_version,
+        service_name=origin.service_name,
+        service_version=origin.service_version,
     )
 
 
 def tags_of(attributes: Mapping[str, str], settings: TraceSettings) -> tuple[str, ...]:
     """One ``key:value`` for each configured attribute that is told, in the configured order."""
-    return tuple(_tag(key, attributes[name]) for name, key in settings.tags if name in attributes)
+    tags = settings.tags
+    return tuple([_tag(key, attributes[name]) for name, key in tags if name in attributes])
 
 
 def trace_id_of(turn: TurnFacts, settings: TraceSettings) -> str:
@@ -79,7 +120,10 @@ def trace_name(turn: TurnFacts) -> str:
 
 def user_of(attributes: Mapping[str, str]) -> str | None:
     """Who it was, by the first attribute of ``FALLBACK_USERS`` that is told."""
-    return next((_cut(attributes[name]) for name in FALLBACK_USERS if name in attributes), None)
+    for name in FALLBACK_USERS:
+        if name in attributes:
+            return _cut(attributes[name])
+    return None
 
 
 def _tag(key: str, value: str) -> str:
@@ -88,7 +132,10 @@ def _tag(key: str, value: str) -> str:
 
 def environment_of(attributes: Mapping[str, str], settings: TraceSettings) -> str | None:
     """The configured environment, else the one the client's resource names."""
-    return settings.environment or _environment(_told_environment(attributes) or "")
+    if settings.environment:
+        return settings.environment
+    told = _told_environment(attributes)
+    return _environment(told) if told else None
 
 
 def _environment(told: str) -> str | None:
@@ -100,18 +147,25 @@ def _told_environment(attributes: Mapping[str, str]) -> str | None:
     return attributes.get("deployment.environment.name") or attributes.get("deployment.environment")
 
 
-def _trace_metadata(
-    turn: TurnFacts, tagged: Mapping[str, str], tag_attributes: set[str]
+def _origin_metadata(
+    attributes: Mapping[str, str], settings: TraceSettings
 ) -> dict[str, MetadataValue]:
-    """The tags' values unabridged, then what else identifies, then the prompt."""
-    rest = {
-        name: value
-        for name, value in sorted(turn.origin.attributes.items())
-        if name not in tag_attributes
-    }
-    own = {"prompt_id": turn.prompt_id, "otel_trace_id": turn.otel_trace_id}
-    values = dict(tagged) | rest | own
-    return clamped_metadata({key: _cut(value) for key, value in values.items() if value})
+    """The tags' values unabridged, then what else identifies."""
+    tagged = {key: attributes[name] for name, key in settings.tags if name in attributes}
+    tag_attributes = {name for name, _ in settings.tags}
+    rest = {name: value for name, value in sorted(attributes.items()) if name not in tag_attributes}
+    return {key: _cut(value) for key, value in (tagged | rest).items() if value}
+
+
+def _with_ids(of_origin: dict[str, MetadataValue], turn: TurnFacts) -> dict[str, MetadataValue]:
+    """What the origin says, then the prompt; an attribute of these names is not told beside it."""
+    metadata = dict(of_origin)
+    for key, told in (("prompt_id", turn.prompt_id), ("otel_trace_id", turn.otel_trace_id)):
+        if told:
+            metadata[key] = _cut(told)
+        else:
+            metadata.pop(key, None)
+    return clamped_metadata(metadata)
 
 
 def _cut(value: str) -> str:

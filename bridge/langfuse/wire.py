@@ -8,10 +8,13 @@ name Langfuse copies all attributes into the metadata that people read.
 """
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+import struct
+from binascii import unhexlify
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import groupby
+from itertools import chain, groupby, product
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -30,17 +33,29 @@ from bridge.model.observations import (
     Scalar,
     TraceFacts,
 )
-from bridge.protowire import AttributeWriter, fixed64, present, sized
+from bridge.protowire import AttributeWriter, fixed64, present, sized, varint
 
 SCOPE_NAME = "langfuse-sdk/langfuse-bridge"
 NS_PER_MS = 1_000_000
 KEPT_TRACES: Final = 512
+KEPT_FIELDS: Final = 1_024
+USUAL_SPAN_BYTES: Final = 4_096
+WORD_CHARS: Final = 24
+SESSION_CHARS: Final = 64
+"""Up to here metadata is words that come again (ids are longer), and what is said of a trace is the
+same for all traces of a session."""
 
 _ATTRIBUTES: Final = b"\x4a"
 _INTERNAL: Final = b"\x30\x01"
 """``kind``: SPAN_KIND_INTERNAL."""
 _FAILED: Final = b"\x18\x02"
 """``code`` of a status: STATUS_CODE_ERROR."""
+_OK: Final = b"\x7a\x00"
+"""A status that says nothing."""
+_SPAN_ID: Final = b"\x12\x08"
+_TIMES: Final = struct.Struct("<cQcQ").pack
+_ERROR: Final = Level.ERROR
+"""Looking a member up in its class costs as much as all else that is asked of a level."""
 
 _OBSERVATION = "langfuse.observation."
 _METADATA = "langfuse.observation.metadata."
@@ -58,36 +73,75 @@ class _Envelope(NamedTuple):
 class SpanEncoder:
     """Observations → OTLP ``Span`` messages.
 
-    What all spans of a trace repeat, half of each, is written once for as long as the trace's facts
-    are the same object.
+    What many spans repeat is written once: names, the ids of traces and parents, and all that a
+    trace's facts say, which is half of each span, for as long as those are the same object.
     """
 
     def __init__(self) -> None:
-        self._attributes = AttributeWriter(_ATTRIBUTES)
-        self._observation = AttributeWriter(_ATTRIBUTES, _OBSERVATION)
-        self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA)
+        self._trace_ids = _Written(lambda hexadecimal: sized(b"\x0a", unhexlify(hexadecimal)))
+        self._parent_ids = _Written(lambda hexadecimal: present(b"\x22", unhexlify(hexadecimal)))
+        self._names = _Written(lambda name: present(b"\x2a", name.encode()) + _INTERNAL)
+        self._attributes = AttributeWriter(_ATTRIBUTES, remembered_chars=SESSION_CHARS)
+        self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA, remembered_chars=WORD_CHARS)
+        self._trace_metadata = AttributeWriter(
+            _ATTRIBUTES, _TRACE_METADATA, remembered_chars=SESSION_CHARS
+        )
         self._traces: dict[int, tuple[TraceFacts, bytes]] = {}
+        own = AttributeWriter(_ATTRIBUTES, _OBSERVATION)
+        self._types = {
+            (kind, level): own.write((("type", kind.value), ("level", level.value)))
+            for kind, level in product(ObservationKind, Level)
+        }
+        self._models = _Written(lambda model: own.write((("model.name", model),)))
+        self._status_message, self._input, self._output = map(
+            own.text, ("status_message", "input", "output")
+        )
+        self._parameters, self._usage, self._cost, self._first_token = map(
+            own.text,
+            ("model.parameters", "usage_details", "cost_details", "completion_start_time"),
+        )
 
     def encode(self, observation: Observation) -> bytes:
         """One span: the bytes that ``Span`` of opentelemetry-proto would give."""
-        failed = observation.level is Level.ERROR
-        status = observation.status_message or "" if failed else ""
-        return b"".join(
-            (
-                sized(b"\x0a", bytes.fromhex(observation.trace_id)),
-                sized(b"\x12", bytes.fromhex(observation.id)),
-                present(b"\x22", bytes.fromhex(observation.parent_id or "")),
-                present(b"\x2a", observation.name.encode()),
-                _INTERNAL,
-                fixed64(b"\x39", observation.start_ms * NS_PER_MS),
-                fixed64(b"\x41", observation.end_ms * NS_PER_MS),
-                self._observation.write(_attributes(observation)),
-                self._attributes.write(_APP_ROOT) if observation.is_app_root else b"",
-                self._metadata.write(observation.metadata.items()),
-                self._trace(observation.trace),
-                sized(b"\x7a", present(b"\x12", status.encode()) + (_FAILED if failed else b"")),
-            )
+        fields = [
+            self._trace_ids[observation.trace_id],
+            _SPAN_ID + unhexlify(observation.id),
+            self._parent_ids[observation.parent_id or ""],
+            self._names[observation.name],
+            _times(observation.start_ms, observation.end_ms),
+            self._types[observation.kind, observation.level],
+        ]
+        self._add_texts(fields, observation)
+        self._add_request(fields, observation)
+        if observation.is_app_root:
+            fields.append(self._attributes.write(_APP_ROOT))
+        fields += (
+            self._metadata.write(observation.metadata.items()),
+            self._trace(observation.trace),
+            _OK if observation.level is not _ERROR else _failed(observation.status_message or ""),
         )
+        return b"".join(fields)
+
+    def _add_texts(self, fields: list[bytes], observation: Observation) -> None:
+        if (message := observation.status_message) is not None:
+            fields += self._status_message.field(message.encode())
+        if (asked := observation.input) is not None:
+            fields += self._input.field(asked.encode())
+        if (answered := observation.output) is not None:
+            fields += self._output.field(answered.encode())
+
+    def _add_request(self, fields: list[bytes], observation: Observation) -> None:
+        """What only generations have, but for the usage, which counters have too."""
+        if (model := observation.model) is not None:
+            fields.append(self._models[model])
+        if (parameters := observation.model_parameters) is not None:
+            fields += self._parameters.field(_json_text(parameters))
+        if (usage := observation.usage) is not None:
+            fields += self._usage.field(_json_text(usage))
+        if (cost_picousd := observation.cost_picousd) is not None:
+            fields += self._cost.field(_cost_details(cost_picousd))
+        if (first_token_ms := observation.completion_start_ms) is not None:
+            fields += self._first_token.field(_iso(first_token_ms))
 
     def _trace(self, trace: TraceFacts) -> bytes:
         known = self._traces.get(id(trace))
@@ -96,8 +150,32 @@ class SpanEncoder:
         if len(self._traces) >= KEPT_TRACES:
             self._traces.clear()
         written = self._attributes.write(_trace_attributes(trace))
+        written += self._trace_metadata.write(trace.metadata.items())
         self._traces[id(trace)] = (trace, written)
         return written
+
+
+class _Written(dict[str, bytes]):
+    """Text → the field that is written for it; forgets all of them when they are too many."""
+
+    def __init__(self, write: Callable[[str], bytes]) -> None:
+        self._write = write
+
+    def __missing__(self, text: str) -> bytes:
+        if len(self) >= KEPT_FIELDS:
+            self.clear()
+        written = self[text] = self._write(text)
+        return written
+
+
+def _times(start_ms: int, end_ms: int) -> bytes:
+    if start_ms and end_ms:
+        return _TIMES(b"\x39", start_ms * NS_PER_MS, b"\x41", end_ms * NS_PER_MS)
+    return fixed64(b"\x39", start_ms * NS_PER_MS) + fixed64(b"\x41", end_ms * NS_PER_MS)
+
+
+def _failed(message: str) -> bytes:
+    return sized(b"\x7a", present(b"\x12", message.encode()) + _FAILED)
 
 
 def encode_span(observation: Observation) -> bytes:
@@ -108,20 +186,38 @@ def encode_span(observation: Observation) -> bytes:
 def encode_export(batch: Sequence[PendingSpan]) -> bytes:
     """An ``ExportTraceServiceRequest`` of already encoded spans, in their order."""
     return b"".join(
-        sized(b"\x0a", _resource_spans(envelope, [sized(b"\x12", each.span) for each in spans]))
-        for envelope, spans in groupby(batch, _envelope)
+        sized(b"\x0a", _resource_spans(_envelope(*sender), [each.span for each in spans]))
+        for sender, spans in groupby(batch, _SENDER)
     )
 
 
+_SENDER: Final = attrgetter("envelope", "service_name", "service_version")
+
+
 def _resource_spans(envelope: _Envelope, spans: Sequence[bytes]) -> bytes:
-    return envelope.resource + sized(b"\x12", b"".join((envelope.scope, *spans)))
+    before = [_BEFORE_SPAN[len(span)] for span in spans]
+    fields = chain.from_iterable(zip(before, spans, strict=True))
+    return envelope.resource + sized(b"\x12", b"".join((envelope.scope, *fields)))
 
 
-def _envelope(pending: PendingSpan) -> _Envelope:
+def _envelope(envelope: bytes | None, service_name: str, service_version: str | None) -> _Envelope:
     """Resource and scope that a span is sent under: another program's own, or the client's."""
-    if pending.envelope is not None:
-        return _foreign_envelope(pending.envelope)
-    return _client_envelope(pending.service_name, pending.service_version)
+    if envelope is not None:
+        return _foreign_envelope(envelope)
+    return _client_envelope(service_name, service_version)
+
+
+class _BeforeSpan(dict[int, bytes]):
+    """Size of a span → its tag and size; those of usual sizes are remembered."""
+
+    def __missing__(self, size: int) -> bytes:
+        before = b"\x12" + varint(size)
+        if size < USUAL_SPAN_BYTES:
+            self[size] = before
+        return before
+
+
+_BEFORE_SPAN: Final = _BeforeSpan()
 
 
 @functools.lru_cache(maxsize=64)
@@ -172,31 +268,16 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
     )
 
 
-def _attributes(observation: Observation) -> Iterable[tuple[str, MetadataValue | None]]:
-    """What every kind of observation may have, below ``langfuse.observation.``."""
+def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, str | list[Scalar] | None]]:
     return (
-        ("type", observation.kind),
-        ("level", observation.level),
-        ("status_message", observation.status_message),
-        ("input", observation.input),
-        ("output", observation.output),
-        ("model.name", observation.model),
-        ("model.parameters", _json_text(observation.model_parameters)),
-        ("usage_details", _json_text(observation.usage)),
-        ("cost_details", _cost_details(observation.cost_picousd)),
-        ("completion_start_time", _iso(observation.completion_start_ms)),
+        ("langfuse.trace.name", trace.name),
+        ("langfuse.session.id", trace.session_id),
+        ("langfuse.user.id", trace.user_id),
+        ("langfuse.trace.tags", list(trace.tags)),
+        ("langfuse.version", trace.version),
+        ("langfuse.release", trace.release),
+        ("langfuse.environment", trace.environment),
     )
-
-
-def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, MetadataValue | None]]:
-    yield "langfuse.trace.name", trace.name
-    yield "langfuse.session.id", trace.session_id
-    yield "langfuse.user.id", trace.user_id
-    yield "langfuse.trace.tags", list(trace.tags)
-    yield "langfuse.version", trace.version
-    yield "langfuse.release", trace.release
-    yield "langfuse.environment", trace.environment
-    yield from ((_TRACE_METADATA + key, value) for key, value in trace.metadata.items())
 
 
 def _trace_facts(
@@ -217,34 +298,35 @@ def _trace_facts(
     )
 
 
-def _cost_details(cost_picousd: int | None) -> str | None:
+def _cost_details(cost_picousd: int) -> bytes:
     """Langfuse reads the total and nothing else; without a ``total`` key there is no cost."""
-    return None if cost_picousd is None else f'{{"total":{usd_text(cost_picousd)}}}'
+    return f'{{"total":{usd_text(cost_picousd)}}}'.encode()
 
 
 def usd_text(cost_picousd: int) -> str:
     """Picodollars as a plain decimal number of US dollars: 3086000000 → ``0.003086``."""
     whole, rest = divmod(cost_picousd, PICO_PER_USD)
-    return f"{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else str(whole)
+    return f"{whole}.{str(PICO_PER_USD + rest)[1:].rstrip('0')}" if rest else str(whole)
 
 
 def _picousd(usd: object) -> int:
     return int((Decimal(str(usd)) * PICO_PER_USD).to_integral_value())
 
 
-def _iso(unix_ms: int | None) -> str | None:
-    if unix_ms is None:
-        return None
+def _iso(unix_ms: int) -> bytes:
     moment = datetime.fromtimestamp(unix_ms // 1000, UTC).replace(microsecond=unix_ms % 1000 * 1000)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()
 
 
 def _ms(iso: str) -> int:
     return round(datetime.fromisoformat(iso).timestamp() * 1000)
 
 
-def _json_text(value: Mapping[str, Scalar] | None) -> str | None:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value is not None else None
+_dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
+
+
+def _json_text(value: Mapping[str, Scalar]) -> bytes:
+    return _dumps(value, None, _SORTED)
 
 
 def _json(attributes: dict[str, MetadataValue], name: str) -> dict[str, object]:

@@ -5,18 +5,21 @@ and nothing by which a person's account is known.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from bridge.model.counted import OTHER, Counts, Labels, Series
-from bridge.model.events import ModelFailure, ModelRequest
+from bridge.model.events import ModelFailure, ModelRequest, Origin
 from bridge.model.measures import PICO, Measure
 from bridge.model.parts import Generation, Root, Settled, ToolCall
 from bridge.model.sessions import SessionNumbers, Summary
 
 MAX_LABEL_CHARS: Final = 64
+
+KEPT_ORIGINS: Final = 256
+KEPT_SERIES: Final = 64
+"""Of one origin: its models, tools and their outcomes."""
 
 PICO_PER_MS: Final = PICO // 1_000
 
@@ -53,55 +56,99 @@ def label_value(value: str) -> str:
 
 
 def usage_of(settled: Settled, rules: TagRules) -> Counts:
-    """What a part adds, to be counted when its observation is new."""
-    attributes = settled.turn.origin.attributes
-    tags = tuple((label, label_value(attributes.get(name, ""))) for name, label in rules)
-    counts: Counter[Series] = Counter()
-    for name, labels, told, value in _added(settled):
-        shown = tuple((label, label_value(text)) for label, text in told)
-        counts[Series(name, labels, shown + tags)] += value
+    """What a part adds, to be counted when its observation is new; for those who ask once."""
+    return Usage(rules).of(settled)
+
+
+class Usage:
+    """What settled parts add, with each series made once for as long as its origin is the same."""
+
+    def __init__(self, rules: TagRules) -> None:
+        self._rules = rules
+        self._origins: dict[int, tuple[Origin, _OriginSeries]] = {}
+
+    def of(self, settled: Settled) -> Counts:
+        """What a part adds, to be counted when its observation is new."""
+        part, turn = settled.part, settled.turn
+        series = self._series(turn.origin)
+        if isinstance(part, Generation):
+            return _generation(part.request, series)
+        if isinstance(part, ToolCall):
+            return _tool(part, series)
+        if isinstance(part, Root) and not turn.synthetic:
+            return {series["prompts",]: 1}
+        if isinstance(part, Summary):
+            return {series["sessions",]: 1} | _measured(part.numbers, series)
+        return {}
+
+    def _series(self, origin: Origin) -> "_OriginSeries":
+        known = self._origins.get(id(origin))
+        if known is not None and known[0] is origin:
+            return known[1]
+        if len(self._origins) >= KEPT_ORIGINS:
+            self._origins.clear()
+        attributes = origin.attributes
+        tags = tuple((label, label_value(attributes.get(name, ""))) for name, label in self._rules)
+        series = _OriginSeries(tags)
+        self._origins[id(origin)] = (origin, series)
+        return series
+
+
+class _OriginSeries(dict[tuple[str, ...], Series]):
+    """(name, values of its labels as ``LABELS`` has them) → the series with one origin's tags."""
+
+    def __init__(self, tags: Labels) -> None:
+        self._tags = tags
+
+    def __missing__(self, key: tuple[str, ...]) -> Series:
+        name, *values = key
+        closed, told = LABELS[name]
+        labels = tuple(zip(closed, values, strict=False))
+        shown = zip(told, map(label_value, values[len(closed) :]), strict=True)
+        series = Series(name, labels, (*shown, *self._tags))
+        if len(self) < KEPT_SERIES:
+            self[key] = series
+        return series
+
+
+LABELS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "model_requests": (("outcome",), ("model",)),
+    "cost_usd": ((), ("model",)),
+    "tokens": (("type",), ("model",)),
+    "tool_calls": (("outcome",), ("tool",)),
+    "tool_decisions": (("decision",), ("source",)),
+    "prompts": ((), ()),
+    "sessions": ((), ()),
+    "lines": (("type",), ()),
+    "commits": ((), ()),
+    "pull_requests": ((), ()),
+    "active_seconds": ((), ()),
+}
+"""Name → its labels of closed sets, and those whose values are the client's."""
+
+
+def _generation(request: ModelRequest | ModelFailure, series: _OriginSeries) -> Counts:
+    model = request.model.split("[", 1)[0]
+    if isinstance(request, ModelFailure):
+        return {series["model_requests", "error", model]: 1}
+    counts = {
+        series["model_requests", "ok", model]: 1,
+        series["cost_usd", model]: request.cost_picousd or 0,
+    }
+    for kind, tokens in request.usage.items():
+        counts[series["tokens", kind, model]] = tokens
     return counts
 
 
-Added = tuple[str, Labels, Labels, int]
-"""Name, labels of closed sets, labels of the client, by how much."""
-
-
-def _added(settled: Settled) -> Iterator[Added]:
-    match settled.part:
-        case Generation() as part:
-            yield from _generation(part.request)
-        case ToolCall() as part:
-            yield from _tool(part)
-        case Root() if not settled.turn.synthetic:
-            yield "prompts", (), (), 1
-        case Summary() as part:
-            yield "sessions", (), (), 1
-            yield from _measured(part.numbers)
-        case _:
-            pass
-
-
-def _generation(request: ModelRequest | ModelFailure) -> Iterator[Added]:
-    model = (("model", request.model.split("[", 1)[0]),)
-    if isinstance(request, ModelFailure):
-        yield "model_requests", (("outcome", "error"),), model, 1
-        return
-    yield "model_requests", (("outcome", "ok"),), model, 1
-    yield "cost_usd", (), model, request.cost_picousd or 0
-    for kind, tokens in request.usage.items():
-        yield "tokens", (("type", kind),), model, tokens
-
-
-def _tool(call: ToolCall) -> Iterator[Added]:
+def _tool(call: ToolCall, series: _OriginSeries) -> Counts:
     half = call.result or call.decision
     if half is None:
-        return
-    yield "tool_calls", (("outcome", _outcome(call)),), (("tool", half.name),), 1
+        return {}
+    counts = {series["tool_calls", _outcome(call), half.name]: 1}
     if call.decision:
         decision = "accept" if call.decision.accepted else "reject"
-        source = (("source", call.decision.source or "unknown"),)
-        yield "tool_decisions", (("decision", decision),), source, 1
+        counts[series["tool_decisions", decision, call.decision.source or "unknown"]] = 1
+    return counts
 
 
 def _outcome(call: ToolCall) -> str:
@@ -110,10 +157,14 @@ def _outcome(call: ToolCall) -> str:
     return "rejected" if call.decision and not call.decision.accepted else "unknown"
 
 
-def _measured(numbers: SessionNumbers) -> Iterator[Added]:
-    for kind in ("added", "removed"):
-        lines = numbers.measured(Measure.LINES, type=kind) or 0
-        yield "lines", (("type", kind),), (), lines // PICO
-    yield "commits", (), (), (numbers.measured(Measure.COMMITS) or 0) // PICO
-    yield "pull_requests", (), (), (numbers.measured(Measure.PULL_REQUESTS) or 0) // PICO
-    yield "active_seconds", (), (), (numbers.measured(Measure.ACTIVE_S) or 0) // PICO_PER_MS
+def _measured(numbers: SessionNumbers, series: _OriginSeries) -> Counts:
+    counts = {
+        series["lines", kind]: (numbers.measured(Measure.LINES, type=kind) or 0) // PICO
+        for kind in ("added", "removed")
+    }
+    active = numbers.measured(Measure.ACTIVE_S) or 0
+    return counts | {
+        series["commits",]: (numbers.measured(Measure.COMMITS) or 0) // PICO,
+        series["pull_requests",]: (numbers.measured(Measure.PULL_REQUESTS) or 0) // PICO,
+        series["active_seconds",]: active // PICO_PER_MS,
+    }

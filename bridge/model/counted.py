@@ -17,8 +17,8 @@ MAX_SERIES_DEFAULT: Final = 1_000
 Labels = tuple[tuple[str, str], ...]
 
 
-class Series(msgspec.Struct, frozen=True):
-    """One number of those with the same name.
+class Series(msgspec.Struct, frozen=True, cache_hash=True):
+    """One number of those with the same name. Those who count often make it once and keep it.
 
     Attributes:
         name: Of the metric; the value's unit stands in it, and is a whole number in the ledger.

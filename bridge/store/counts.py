@@ -4,7 +4,9 @@ Works on the ledger's connection, inside its transactions.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -14,17 +16,47 @@ from bridge.model.counted import Series, max_series
 MAX_CHANGE: Final = 2**63 - 1
 """SQLite's largest whole number; sums that pass it go on as floating point."""
 
+KEPT_LABELS: Final = 4_096
 
-def add(connection: sqlite3.Connection, counts: Mapping[Series, int]) -> None:
+
+class KnownSeries:
+    """Which series the table has: to go on with one of them asks nothing of the file.
+
+    A copy of what the transactions of one connection have written, to be thrown away with it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._labels: defaultdict[str, set[str]] = defaultdict(set)
+        for name, labels in connection.execute("SELECT name, labels FROM counts"):
+            self._labels[name].add(labels)
+
+    def row_of(self, series: Series) -> tuple[str, str]:
+        """The row that counts a series: its own, or the one for all that there is no room for."""
+        known, labels = self._labels[series.name], _labels(series)
+        if labels not in known:
+            if len(known) >= max_series(series.name):
+                return series.name, _labels(series.beyond())
+            known.add(labels)
+        return series.name, labels
+
+
+def add(connection: sqlite3.Connection, counts: Mapping[Series, int], known: KnownSeries) -> None:
     """Add to each series; one that is new to a name that has enough goes to its ``beyond``.
 
     They are counters: what a client tells below zero adds nothing.
     """
+    sums: Counter[tuple[str, str]] = Counter()
     for series, told in counts.items():
-        change = min(told, MAX_CHANGE)
-        if change > 0 and not _added(connection, series, change):
-            kept = series if _has_room(connection, series.name) else series.beyond()
-            connection.execute(_INSERT, (series.name, _labels(kept), change))
+        if told > 0:
+            sums[known.row_of(series)] += min(told, MAX_CHANGE)
+    connection.executemany(_ADD, _changes(sums))
+
+
+def _changes(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, str, int]]:
+    """What is too large for one change takes several."""
+    for (name, labels), change in sums.items():
+        for done in range(0, change, MAX_CHANGE):
+            yield name, labels, min(change - done, MAX_CHANGE)
 
 
 def read(connection: sqlite3.Connection) -> list[tuple[str, dict[str, str], int]]:
@@ -33,24 +65,13 @@ def read(connection: sqlite3.Connection) -> list[tuple[str, dict[str, str], int]
     return [(name, orjson.loads(labels), value) for name, labels, value in rows]
 
 
-def _added(connection: sqlite3.Connection, series: Series, change: int) -> bool:
-    row = (change, series.name, _labels(series))
-    return connection.execute(_ADD, row).rowcount > 0
-
-
-def _has_room(connection: sqlite3.Connection, name: str) -> bool:
-    (known,) = connection.execute(_HOW_MANY, (name,)).fetchone()
-    return bool(known < max_series(name))
-
-
+@lru_cache(maxsize=KEPT_LABELS)
 def _labels(series: Series) -> str:
     labels = dict(series.labels + series.told)
     return orjson.dumps(labels, option=orjson.OPT_SORT_KEYS).decode()
 
 
-_ADD: Final = "UPDATE counts SET value = value + ? WHERE name = ? AND labels = ?"
-_HOW_MANY: Final = "SELECT count(*) FROM counts WHERE name = ?"
-_INSERT: Final = (
+_ADD: Final = (
     "INSERT INTO counts VALUES (?, ?, ?)"
     " ON CONFLICT (name, labels) DO UPDATE SET value = value + excluded.value"
 )

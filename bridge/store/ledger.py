@@ -86,6 +86,7 @@ class Ledger:
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
         self._damaged = False
+        self._series: counts.KnownSeries | None = None
 
     def turn(self, key: str) -> bytes | None:
         """The saved state of a turn."""
@@ -152,15 +153,16 @@ class Ledger:
     def commit(self, step: Step) -> None:
         """Make a step true, all of it or nothing, with one fsync."""
         with self._transaction() as connection:
-            apply(connection, step, self._aged(connection, step.at_ms))
+            self._apply(connection, step)
 
     def rehearse(self, step: Step) -> None:
         """Do all that ``commit`` does, and undo it: for those who want to know whether it fails."""
         with self._reported() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                apply(connection, step, self._aged(connection, step.at_ms))
+                self._apply(connection, step)
             finally:
+                self._series = None
                 connection.execute("ROLLBACK")
 
     def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
@@ -220,7 +222,7 @@ class Ledger:
     def count(self, changes: Mapping[Series, int]) -> None:
         """Add to numbers that are shown to Prometheus only."""
         with self._transaction() as connection:
-            counts.add(connection, changes)
+            counts.add(connection, changes, self._known_series(connection))
 
     def note(self, state: LangfuseState) -> None:
         """Remember what is known of Langfuse, for ``/healthz``."""
@@ -270,6 +272,16 @@ class Ledger:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+        self._series = None
+
+    def _apply(self, connection: sqlite3.Connection, step: Step) -> None:
+        aged_ms = self._aged(connection, step.at_ms)
+        apply(connection, step, aged_ms, self._known_series(connection))
+
+    def _known_series(self, connection: sqlite3.Connection) -> counts.KnownSeries:
+        if self._series is None:
+            self._series = counts.KnownSeries(connection)
+        return self._series
 
     def _aged(self, connection: sqlite3.Connection, now_ms: int) -> int:
         if self._steady is None:

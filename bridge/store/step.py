@@ -1,5 +1,6 @@
 """One assemble step as data: what the ledger makes true in one transaction, and its rows."""
 
+from binascii import unhexlify
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -8,7 +9,7 @@ import orjson
 
 from bridge.model.counted import Series
 from bridge.model.foreign import Forwarded
-from bridge.model.observations import Level, Observation
+from bridge.model.observations import Level, Observation, ObservationKind
 from bridge.model.outcomes import Outcome
 from bridge.model.packing import pack
 from bridge.model.requests import Progress, Signal
@@ -123,24 +124,30 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     looks_planned: Sequence[Look] = ()
 
 
+_KINDS: Final = {kind: kind.value for kind in ObservationKind}
+_ERROR: Final = Level.ERROR
+"""Looking them up in their classes costs more than all else of a row."""
+
+
 def observation_row(finished: Finished, at_ms: int) -> tuple[object, ...]:
     """One row of ``observations``, as ``INSERT`` takes it."""
     made = finished.observation
+    trace = made.trace
     return (
-        bytes.fromhex(made.id),
+        unhexlify(made.id),
         made.trace_id,
-        made.trace.session_id,
-        made.trace.user_id,
-        made.kind.value,
+        trace.session_id,
+        trace.user_id,
+        _KINDS[made.kind],
         made.parent_id is None,
-        made.level is Level.ERROR,
+        made.level is _ERROR,
         made.model,
         made.start_ms,
         made.end_ms,
         made.cost_picousd,
         orjson.dumps(made.usage).decode() if made.usage else None,
-        made.trace.service_name,
-        made.trace.service_version,
+        trace.service_name,
+        trace.service_version,
         finished.span,
         at_ms,
     )

@@ -69,6 +69,18 @@ def test_attributes_are_those_of_the_official_classes(
 
 
 @few(300)
+@given(st.lists(pairs, max_size=3), st.integers(0, 30))
+def test_attributes_that_come_again_are_written_as_before(
+    records: list[list[tuple[str, Attribute | None]]], remembered_chars: int
+) -> None:
+    writer = AttributeWriter(b"\x0a", "of.", remembered_chars=remembered_chars)
+
+    for attributes in [*records, *records]:
+        prefixed = [(f"of.{key}", value) for key, value in attributes]
+        assert writer.write(attributes) == AttributeWriter(b"\x0a").write(prefixed)
+
+
+@few(300)
 @given(
     st.binary(max_size=300),
     st.binary(max_size=300),

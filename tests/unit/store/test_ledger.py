@@ -10,6 +10,7 @@ import pytest
 
 from bridge.errors import StoreError
 from bridge.langfuse.wire import decode_span
+from bridge.model.counted import Series
 from bridge.model.delivery import LangfuseState
 from bridge.model.outcomes import Outcome
 from bridge.store.ledger import Ledger
@@ -111,6 +112,26 @@ def test_looks_are_read_in_order_from_any_place_in_it(ledger: Ledger) -> None:
 
     ledger.commit(a_step(looks_done=queue[:4]))
     assert ledger.looks(FIRST, 10) == queue[4:]
+
+
+def test_repetitions_among_the_spans_of_one_step_add_nothing(ledger: Ledger, path: Path) -> None:
+    usage = {Series("prompts"): 1}
+    made = [msgspec.structs.replace(a_finished(n, records=2), usage=usage) for n in (1, 2, 2, 3)]
+
+    ledger.commit(a_step(finished=made[:1]))
+    ledger.rehearse(a_step(finished=made))
+    ledger.commit(a_step(finished=made))
+
+    assert {k: v for k, v in _totals(path).outcomes.items() if v} == {
+        "observed": 3,
+        "folded": 3,
+        "duplicate": 4,
+    }
+    assert [pending.span for pending in ledger.claim(10**6, 10)] == [
+        a_finished(number).span for number in (1, 2, 3)
+    ]
+    with closing(LedgerReader(path, decode_span)) as reader:
+        assert reader.watched().counts == [("prompts", {}, 3)]
 
 
 def test_a_span_is_kept_once_and_its_repetition_is_a_duplicate(ledger: Ledger, path: Path) -> None:
