@@ -4,7 +4,9 @@ Events are summed and metrics folded as they come. After ``session_idle_ms`` wit
 stretch has ended: it becomes a summary of what it alone added, so that summaries can be summed.
 """
 
+from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 
@@ -13,10 +15,13 @@ from bridge.correlate.series import SeriesTotal
 from bridge.correlate.state import Order
 from bridge.model.events import (
     AnyEvent,
+    ModelFailure,
     ModelRequest,
     Origin,
     PointEvent,
     Record,
+    ToolDecision,
+    ToolResult,
     UserPrompt,
 )
 from bridge.model.measures import Measure, Measurement
@@ -31,7 +36,7 @@ from bridge.model.sessions import (
     Summary,
 )
 from bridge.model.spans import TurnSpan
-from bridge.model.totals import Totals
+from bridge.model.totals import Totals, add_tokens
 
 ROUNDING_PICOUSD = 1_000_000
 """Events tell whole micro-dollars, metrics do not round: a micro-dollar for each request."""
@@ -78,12 +83,12 @@ class Activity(msgspec.Struct, kw_only=True, array_like=True):
     shown: bool = False
 
 
-def note_record(activity: Activity, record: Record) -> None:
+def note_record(activity: Activity, record: Record, order: Order) -> None:
     """A record of the session was seen: when, from whom, and whether one is missing before it."""
     event = record.event
     _touch(activity, event.session_id, record.origin, event.time_ms, record.arrived_ms)
     if event.sequence is not None:
-        _note_order(activity, event.order)
+        _note_order(activity, order)
 
 
 def note_event(activity: Activity, event: AnyEvent) -> bool:
@@ -92,22 +97,12 @@ def note_event(activity: Activity, event: AnyEvent) -> bool:
     Returns:
         Whether that changes what is told of the session while its stretch goes on.
     """
-    numbers = activity.numbers
-    told = activity.shown, numbers.tool_errors
-    numbers.totals.add(event)
-    if isinstance(event, UserPrompt):
-        numbers.prompts += not event.synthetic
-        earlier = activity.first_prompt
-        if earlier is None or event.order < earlier.order:
-            activity.first_prompt = event
-    if isinstance(event, TurnSpan):
-        activity.began_ms = min(activity.began_ms or event.began_ms, event.began_ms)
-    if isinstance(event, ModelRequest):
-        _add(numbers.models, event.model, event)
-        if event.agent_type:
-            _add(numbers.agents, event.agent_type, event)
-    activity.shown |= not isinstance(event, PointEvent) and not is_check(event.session_id)
-    return (activity.shown, numbers.tool_errors) != told
+    summed = _SUMMED.get(type(event))
+    tell = summed(activity, event) if summed else False
+    if activity.shown or type(event) is PointEvent or is_check(event.session_id):
+        return tell
+    activity.shown = True
+    return True
 
 
 def measure(activity: Activity, measurement: Measurement) -> bool:
@@ -247,9 +242,11 @@ def lost_records(runs: list[Run]) -> int:
 
 def _note_order(activity: Activity, order: Order) -> None:
     runs = activity.runs
-    if runs and order[1] == runs[-1][1][1] + 1 and order > runs[-1][1]:
-        runs[-1] = (runs[-1][0], order)  # nearly every event follows the one before
-        return
+    if runs:
+        first, last = runs[-1]
+        if order[1] == last[1] + 1 and order > last:
+            runs[-1] = (first, order)  # nearly every event follows the one before
+            return
     if len(runs) == KEPT_RUNS and order < runs[0][0]:
         return  # it is not known any more whether it was missed
     runs = _with_event(runs, order)
@@ -275,6 +272,14 @@ def _with_event(runs: list[Run], order: Order) -> list[Run]:
 def _touch(
     activity: Activity, session_id: str | None, origin: Origin, time_ms: int, arrived_ms: int
 ) -> None:
+    activity.touched_ms = max(activity.touched_ms, arrived_ms)
+    if not activity.open or time_ms < activity.end_ms:
+        _widen(activity, session_id, origin, time_ms)
+    else:
+        activity.end_ms = time_ms  # nearly every record is later than those before it
+
+
+def _widen(activity: Activity, session_id: str | None, origin: Origin, time_ms: int) -> None:
     shown_ms = max(time_ms, activity.free_ms)
     if not activity.open:
         activity.open, activity.start_ms, activity.end_ms = True, shown_ms, shown_ms
@@ -284,15 +289,67 @@ def _touch(
     activity.since_ms = min(activity.since_ms or time_ms, time_ms)
     activity.start_ms = min(activity.start_ms, shown_ms)
     activity.end_ms = max(activity.end_ms, shown_ms)
-    activity.touched_ms = max(activity.touched_ms, arrived_ms)
+
+
+def _sum_prompt(activity: Activity, prompt: UserPrompt) -> bool:
+    activity.numbers.prompts += not prompt.synthetic
+    earlier = activity.first_prompt
+    if earlier is None or prompt.order < earlier.order:
+        activity.first_prompt = prompt
+    return False
+
+
+def _sum_turn_span(activity: Activity, span: TurnSpan) -> bool:
+    activity.began_ms = min(activity.began_ms or span.began_ms, span.began_ms)
+    return False
+
+
+def _sum_request(activity: Activity, request: ModelRequest) -> bool:
+    numbers = activity.numbers
+    numbers.totals.add_request(request)
+    _add(numbers.models, request.model, request)
+    if request.agent_type:
+        _add(numbers.agents, request.agent_type, request)
+    return False
+
+
+def _sum_failure(activity: Activity, failure: ModelFailure) -> bool:
+    activity.numbers.totals.add_failure(failure)
+    return False
+
+
+def _sum_decision(activity: Activity, decision: ToolDecision) -> bool:
+    totals = activity.numbers.totals
+    is_first = not (totals.tools or totals.rejections)
+    totals.add_decision(decision)
+    return is_first and not decision.accepted
+
+
+def _sum_result(activity: Activity, result: ToolResult) -> bool:
+    totals = activity.numbers.totals
+    is_first = not (totals.tools or totals.rejections)
+    totals.add_result(result)
+    return is_first or not result.success
+
+
+_SUMMED: Mapping[type, Callable[[Activity, Any], bool]] = {
+    UserPrompt: _sum_prompt,
+    ModelRequest: _sum_request,
+    ModelFailure: _sum_failure,
+    ToolDecision: _sum_decision,
+    ToolResult: _sum_result,
+    TurnSpan: _sum_turn_span,
+}
+"""Kind of event → what sums it in, and tells whether the session's tool errors are others now."""
 
 
 def _add(sums: dict[str, ModelSums], key: str, request: ModelRequest) -> None:
-    entry = sums.setdefault(key, ModelSums())
+    entry = sums.get(key)
+    if entry is None:
+        entry = sums[key] = ModelSums()
     entry.requests += 1
     entry.cost_picousd += request.cost_picousd or 0
-    for name, tokens in request.usage.items():
-        entry.usage[name] = entry.usage.get(name, 0) + tokens
+    add_tokens(entry.usage, request.usage)
 
 
 def _whole(numbers: SessionNumbers, measure: Measure, **attributes: str) -> int:

@@ -8,8 +8,8 @@ Before 2.1.126 records do not tell a sub-agent's work from the main thread's, so
 the root.
 """
 
+from bridge.correlate.notes import start_ms
 from bridge.correlate.state import AgentState, LiveTurn, SpawnCall
-from bridge.correlate.turns import start_ms
 from bridge.model.event import Purpose
 from bridge.model.events import (
     AgentCompleted,

@@ -3,11 +3,10 @@
 ``settling`` decides when; nothing here asks for the time.
 """
 
-from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any
 
 from bridge.correlate import agents, spans
-from bridge.correlate.state import AgentState, LiveTurn, OpenPart
+from bridge.correlate.state import AgentState, LiveTurn, OpenPart, Order
 from bridge.correlate.turns import digest, has_open_tool
 from bridge.model.events import (
     AnyEvent,
@@ -34,7 +33,11 @@ from bridge.model.parts import (
 )
 from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait
 
-E = TypeVar("E", bound=AnyEvent)
+Halves = dict[type, Any]
+"""Kind of event → event."""
+
+Momentary = PointEvent | ModelAnswer | RawBody | UserPrompt
+"""What can stand alone, at one moment."""
 
 _ANSWER_GAP_MS = 2_000
 """An answer follows its request at once; only clients that give no request id need this."""
@@ -44,95 +47,83 @@ class Builder:
     """Takes parts out of one turn.
 
     Attributes:
+        settled: Those that have left, in order.
         late: Records that came for something that had already left, or that spans told alone of
             work whose record had left before.
+        told_by_spans: What stands for records that never came.
     """
 
-    def __init__(self, turn: LiveTurn) -> None:
+    def __init__(self, turn: LiveTurn, *, traced: bool) -> None:
         self._turn = turn
+        self._traced = traced
+        self.settled: list[Settled] = []
         self.late = 0
+        self.told_by_spans: list[AnyEvent] = []
 
-    def generation(self, key: str, part: OpenPart) -> Iterator[Settled]:
+    def generation(self, key: str, part: OpenPart) -> None:
         """A model request, its answer, its raw bodies and its span."""
-        events = list(part.events)
-        request = _first(events, ModelRequest) or _first(events, ModelFailure)
-        if request is not None:
-            events += self._halves_without_id(request, part)
-        span = _first(events, ModelSpan)
-        if request is None and span is None:
-            yield from self.moments([key])
-            return
-        if request is None and span is not None:
-            request = spans.as_request(span)
-            self._turn.totals.add(request)
-            self._turn.sent_by_span.add(digest(key))
+        events = part.events
+        halves = _earliest(events)
+        request: ModelRequest | ModelFailure | None
+        request = halves.get(ModelRequest) or halves.get(ModelFailure)
+        if request is not None and (more := self._halves_without_id(request, events)):
+            events = [*events, *more]
+            halves = _earliest(events)
+        span: ModelSpan | None = halves.get(ModelSpan)
         if request is None:
-            return
-        answer = max(
-            (e for e in events if isinstance(e, ModelAnswer)), key=lambda e: e.order, default=None
-        )
+            if span is None:
+                self.moments([key])
+                return
+            request = self._told_by_span(key, span)
         owner = self._place(request, span, part.touched_ms)
+        answer = _latest_answer(events) if ModelAnswer in halves else None
         if answer and owner:
             agents.place(self._turn, owner, answer, part.touched_ms)
-        yield self._leave(
-            key,
-            Generation(
-                key=key,
-                owner=owner,
-                request=request,
-                answer=answer,
-                bodies=tuple(e for e in sorted(events, key=_order) if isinstance(e, RawBody)),
-                under=agents.tool_around(self._turn, span) if span else None,
-                span=span,
-            ),
-            records=len(events),
+        generation = Generation(
+            key=key,
+            owner=owner,
+            request=request,
+            answer=answer,
+            bodies=_bodies(events) if RawBody in halves else (),
+            under=agents.tool_around(self._turn, span) if span else None,
+            span=span,
         )
+        self._leave(key, generation, records=len(events))
 
-    def tool(self, key: str, part: OpenPart) -> Iterator[Settled]:
+    def tool(self, key: str, part: OpenPart) -> None:
         """A tool call: decision, result and its three spans."""
-        events = list(part.events)
-        result, decision = _first(events, ToolResult), _first(events, ToolDecision)
-        if result and not decision and result.call_id is None:
-            events += self._taken(self._decision_by_order(result))
-        told = result or decision or _first(events, ToolDecision)
-        if told and not any(isinstance(e, ToolSpan) for e in events):
-            events += self._taken(spans.tool_span_key(self._turn, told.name, told.time_ms))
-        span, run = _first(events, ToolSpan), _first(events, ToolRun)
-        events += self._waits(span)
-        self._know_spans(key, events)
-        wait = _first(events, ToolWait)
+        events = self._tool_events(key, part.events)
+        halves = _earliest(events)
+        decision: ToolDecision | None = halves.get(ToolDecision)
+        result: ToolResult | None = halves.get(ToolResult)
+        span: ToolSpan | None = halves.get(ToolSpan)
+        run: ToolRun | None = halves.get(ToolRun)
+        wait: ToolWait | None = halves.get(ToolWait)
+        told = result or decision
         if told is None:
             told = spans.as_tool(span, run, wait)
+            if told is None:
+                self._drop(key, events)
+                return
             self._turn.totals.add(told)
-        if told is None:
-            self._drop(key, events)
-            return
+            self.told_by_spans.append(told)
+            decision, result = (told, None) if isinstance(told, ToolDecision) else (None, told)
         owner = self._place(told, span or run, part.touched_ms)
-        if key not in self._turn.calls and not self._turn.has_logs:
+        if not self._turn.has_logs and key not in self._turn.calls:
             agents.note_spawn(self._turn, key, owner, told, part.touched_ms)
-        yield self._leave(
-            key,
-            ToolCall(
-                key=key,
-                owner=owner,
-                decision=_first(events, ToolDecision)
-                or (told if isinstance(told, ToolDecision) else None),
-                result=told if isinstance(told, ToolResult) else None,
-                span=span,
-                wait=wait,
-                run=run,
-            ),
-            records=len(events),
+        call = ToolCall(
+            key=key, owner=owner, decision=decision, result=result, span=span, wait=wait, run=run
         )
+        self._leave(key, call, records=len(events))
 
-    def other(self, key: str, part: OpenPart) -> Iterator[Settled]:
+    def other(self, key: str, part: OpenPart) -> None:
         """A span that is neither request nor tool."""
-        span = _first(part.events, OtherSpan)
+        span: OtherSpan | None = _earliest(part.events).get(OtherSpan)
         if span is None:
             self._drop(key, part.events)
             return
         owner = agents.owner_of(self._turn, span) or agents.owner_around(self._turn, span)
-        yield self._leave(key, OtherWork(key=key, owner=owner, span=span), records=len(part.events))
+        self._leave(key, OtherWork(key=key, owner=owner, span=span), records=len(part.events))
 
     def drop(self, key: str, part: OpenPart) -> None:
         """Spans of something whose record has left, or came without what joins them."""
@@ -149,7 +140,7 @@ class Builder:
             else:
                 agents.place(self._turn, owner, event, part.touched_ms)
 
-    def agent(self, key: str, agent: AgentState) -> Settled:
+    def agent(self, key: str, agent: AgentState) -> None:
         """A sub-agent, matched with the call that started it."""
         call_key = agents.match_call(self._turn, key, agent)
         call = self._turn.calls.get(call_key) if call_key else None
@@ -170,10 +161,10 @@ class Builder:
             answer=agent.answer,
             totals=agent.totals,
         )
-        return self._settled(part, records=1 if agent.completed else 0)
+        self._settle(part, records=1 if agent.completed else 0)
 
-    def root(self, reason: ClosedBy) -> Settled:
-        """Close the turn: its edges are fixed from here on."""
+    def root(self, reason: ClosedBy) -> Root:
+        """Close the turn: its edges are fixed from here on. The root is the last to ``leave``."""
         turn = self._turn
         turn.closed_by = reason
         turn.start_ms = turn.prompt.time_ms if turn.prompt else turn.order[0]
@@ -182,7 +173,7 @@ class Builder:
             turn.start_ms = min(turn.start_ms or turn.span.began_ms, turn.span.began_ms)
             turn.end_ms = max(turn.start_ms, turn.span.time_ms)
         turn.totals.agents = len(turn.agents)
-        root = Root(
+        return Root(
             prompt=turn.prompt,
             start_ms=turn.start_ms,
             end_ms=turn.end_ms,
@@ -193,24 +184,26 @@ class Builder:
             closed_by=turn.closed_by,
             span=turn.span,
         )
-        return self._settled(root, records=(turn.prompt is not None) + (turn.span is not None))
 
-    def moments(self, keys: list[str]) -> Iterator[Settled]:
+    def leave(self, root: Root) -> None:
+        """The turn itself leaves."""
+        if root.prompt is None and root.span:
+            self.told_by_spans.append(spans.as_prompt(root.span))
+        self._settle(root, records=(root.prompt is not None) + (root.span is not None))
+
+    def moments(self, keys: list[str]) -> None:
         """Point events, and halves that stand alone, each at a place of its own.
 
         What happened before the turn stands at its beginning, what happened after it at its end.
         """
         events = [event for key in keys for event in self._turn.parts.pop(key).events]
-        points = sorted(
-            (e for e in events if isinstance(e, (PointEvent, ModelAnswer, RawBody, UserPrompt))),
-            key=_order,
-        )
+        points = sorted((e for e in events if isinstance(e, Momentary)), key=_order)
         low_ms, high_ms = self._edges()
         behind = [point for point in points if point.time_ms > high_ms]
         for point in points[: len(points) - len(behind)]:
-            yield self._moment(point, self._free_ms(max(low_ms, point.time_ms), high_ms))
+            self._moment(point, self._free_ms(max(low_ms, point.time_ms), high_ms))
         for place, point in enumerate(behind, start=1 - len(behind)):
-            yield self._moment(point, max(low_ms, high_ms + place))
+            self._moment(point, max(low_ms, high_ms + place))
 
     def _edges(self) -> tuple[int, int]:
         """First and last moment at which a point event can stand."""
@@ -225,9 +218,7 @@ class Builder:
         self._turn.taken_ms.add(wanted_ms)
         return wanted_ms
 
-    def _moment(
-        self, event: PointEvent | ModelAnswer | RawBody | UserPrompt, shown_ms: int
-    ) -> Settled:
+    def _moment(self, event: Momentary, shown_ms: int) -> None:
         low_ms, high_ms = self._edges()
         key = f"p:{event.key.hex()}"
         part = Moment(
@@ -237,22 +228,50 @@ class Builder:
             shown_ms=shown_ms,
             moved=not low_ms <= event.time_ms <= high_ms,
         )
-        return self._leave(key, part, records=1)
+        self._settle(part, records=1)
 
     def _halves_without_id(
-        self, request: ModelRequest | ModelFailure, part: OpenPart
+        self, request: ModelRequest | ModelFailure, events: list[AnyEvent]
     ) -> list[AnyEvent]:
         """What belongs to a request and does not name it.
 
         The request body (known by the response body), an answer, a span.
         """
-        body_ids = {e.body_id for e in part.events if isinstance(e, RawBody) and e.body_id}
+        body_ids = {e.body_id for e in events if type(e) is RawBody and e.body_id}
         keys: list[str | None] = [f"b:{body_id}" for body_id in sorted(body_ids)]
         if request.request_id is None:
             keys.append(self._answer_by_order(request))
-        if not any(isinstance(event, ModelSpan) for event in part.events):
+        if self._traced and not any(type(event) is ModelSpan for event in events):
             keys.append(spans.model_span_key(self._turn, request))
         return [event for key in keys for event in self._taken(key)]
+
+    def _told_by_span(self, key: str, span: ModelSpan) -> ModelRequest | ModelFailure:
+        """The request whose record never came."""
+        request = spans.as_request(span)
+        self._turn.totals.add(request)
+        self._turn.sent_by_span.add(digest(key))
+        self.told_by_spans.append(request)
+        return request
+
+    def _tool_events(self, key: str, events: list[AnyEvent]) -> list[AnyEvent]:
+        """The events of a tool call, those that do not name it among them."""
+        halves = _earliest(events)
+        result: ToolResult | None = halves.get(ToolResult)
+        if result and result.call_id is None and ToolDecision not in halves:
+            events = [*events, *self._taken(self._decision_by_order(result))]
+        return self._with_spans(key, events) if self._traced else events
+
+    def _with_spans(self, key: str, events: list[AnyEvent]) -> list[AnyEvent]:
+        halves = _earliest(events)
+        told: ToolDecision | ToolResult | None = halves.get(ToolResult) or halves.get(ToolDecision)
+        if told and ToolSpan not in halves:
+            found = self._taken(spans.tool_span_key(self._turn, told.name, told.time_ms))
+            events = [*events, *found]
+        span: ToolSpan | None = _earliest(events).get(ToolSpan)
+        if span:  # the wait knows only its parent
+            events = [*events, *self._taken(f"w:{span.otel_span_id}")]
+        self._know_spans(key, events)
+        return events
 
     def _taken(self, key: str | None) -> list[AnyEvent]:
         """The events of another open part, which ends as a half of this one."""
@@ -290,10 +309,6 @@ class Builder:
         ]
         return min(waiting)[1] if waiting else None
 
-    def _waits(self, span: ToolSpan | None) -> list[AnyEvent]:
-        """The wait knows only its parent, the tool's span."""
-        return self._taken(f"w:{span.otel_span_id}") if span else []
-
     def _know_spans(self, key: str, events: list[AnyEvent]) -> None:
         """What these spans hold below them belongs to this call, under whatever key it came."""
         for event in events:
@@ -315,15 +330,16 @@ class Builder:
         self._turn.sent.add(digest(key))
         self.late += len(events)
 
-    def _leave(self, key: str, part: AnyPart, *, records: int) -> Settled:
+    def _leave(self, key: str, part: AnyPart, *, records: int) -> None:
         self._turn.parts.pop(key, None)
         self._turn.sent.add(digest(key))
-        return self._settled(part, records=records)
+        self._settle(part, records=records)
 
-    def _settled(self, part: AnyPart, *, records: int) -> Settled:
-        observed = min(records, 1)
-        return Settled(
-            turn=frozen_facts(self._turn), part=part, observed=observed, folded=records - observed
+    def _settle(self, part: AnyPart, *, records: int) -> None:
+        observed = 1 if records else 0
+        facts = self._turn.facts or frozen_facts(self._turn)
+        self.settled.append(
+            Settled(turn=facts, part=part, observed=observed, folded=records - observed)
         )
 
 
@@ -349,10 +365,22 @@ def _is_interrupted(turn: LiveTurn) -> bool:
     return did_nothing and not (turn.prompt and turn.prompt.built_in)
 
 
-def _first(events: list[AnyEvent], kind: type[E]) -> E | None:
-    found = [event for event in events if isinstance(event, kind)]
-    return min(found, key=_order) if len(found) > 1 else found[0] if found else None
+def _earliest(events: list[AnyEvent]) -> Halves:
+    """The earliest event of each kind; nearly always there is one of each."""
+    halves: Halves = {type(event): event for event in events}
+    if len(halves) < len(events):
+        halves = {type(event): event for event in sorted(events, key=_order, reverse=True)}
+    return halves
 
 
-def _order(event: AnyEvent) -> tuple[int, int, bytes]:
+def _latest_answer(events: list[AnyEvent]) -> ModelAnswer | None:
+    answers = (event for event in events if isinstance(event, ModelAnswer))
+    return max(answers, key=_order, default=None)
+
+
+def _bodies(events: list[AnyEvent]) -> tuple[RawBody, ...]:
+    return tuple(event for event in sorted(events, key=_order) if isinstance(event, RawBody))
+
+
+def _order(event: AnyEvent) -> Order:
     return event.order

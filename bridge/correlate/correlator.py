@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bridge.correlate import activity, building, sessions, settling, spans, turns
+from bridge.correlate import activity, building, sessions, settling, turns
 from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.held import Held
 from bridge.correlate.looks import Looks
@@ -29,14 +29,14 @@ from bridge.correlate.saved import (
     saved_turn,
 )
 from bridge.correlate.sessions import Conversation
-from bridge.correlate.state import LiveTurn
+from bridge.correlate.state import LiveTurn, Order
 from bridge.model.events import AnyEvent, ModelRequest, Origin, Record, UserPrompt
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
-from bridge.model.parts import PromptCost, Root, Settled
+from bridge.model.parts import PromptCost, Settled
 from bridge.model.sessions import Counter as Metered
 from bridge.model.sessions import SessionTotals, Summary
-from bridge.model.spans import SpanEvent
+from bridge.model.spans import SPAN_KINDS
 
 NOTE_EVERY_MS = 300_000
 
@@ -57,8 +57,8 @@ class Correlator:
         self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
         self._looks = Looks(archive, patience.longest_ms, bounds.looks)
         self._touched: set[str] = set()
-        self._changed_turns: set[str] = set()
-        self._changed_conversations: set[str] = set()
+        self._changed_turns: dict[str, LiveTurn] = {}
+        self._changed_conversations: dict[str, Conversation] = {}
         self._costed: set[str] = set()
         self._ended: set[str] = set()
         self._to_tell: set[str] = set()
@@ -79,26 +79,26 @@ class Correlator:
     def fold(self, record: Record) -> None:
         """Take one record in."""
         event = record.event
-        conversation = self._conversation(event.conversation)
-        self._changed_conversations.add(conversation.key)
-        activity.note_record(conversation.activity, record)
-        if not isinstance(event, SpanEvent):
+        order = event.order
+        conversation = self._changing(event.conversation)
+        activity.note_record(conversation.activity, record, order)
+        if type(event) not in SPAN_KINDS:
             self._note_logs(record)
-        self._look_at_activity(conversation, record.arrived_ms)
+        if conversation.end_ms is None:
+            self._look_at_activity(conversation, record.arrived_ms)
         key = sessions.turn_key(conversation, event)
         if key is None:
             conversation.waiting.append(record)
             self._look_at_waiting(conversation, record.arrived_ms)
             return
-        if isinstance(event, UserPrompt):
+        if type(event) is UserPrompt:
             sessions.note_prompt(conversation, key, event)
             self._look_at_all(conversation, record.arrived_ms)
-        self._fold_into_turn(conversation, key, record)
+        self._fold_into_turn(conversation, key, record, order)
 
     def measure(self, measurement: Measurement) -> None:
         """Take one metric point in. It ends at once, as part of its session's totals."""
-        conversation = self._conversation(measurement.point.conversation)
-        self._changed_conversations.add(conversation.key)
+        conversation = self._changing(measurement.point.conversation)
         new = activity.measure(conversation.activity, measurement)
         if new:
             self._to_tell.add(conversation.key)
@@ -115,7 +115,8 @@ class Correlator:
         """
         settled: list[Settled] = []
         while not self.is_full:
-            self._look_at_touched()
+            if self._touched:
+                self._look_at_touched()
             look = self._looks.take_due(now_ms)
             if look is None:
                 self._clock_ms = now_ms
@@ -132,7 +133,7 @@ class Correlator:
         conversation = self._known_conversation(key)
         if conversation is None:
             return []
-        self._changed_conversations.add(key)
+        self._changed_conversations[key] = conversation
         if kind == _END:
             return self._end_stretch(conversation, now_ms)
         self._assign(conversation, now_ms)
@@ -155,6 +156,13 @@ class Correlator:
         self._forget()
         return changes
 
+    def _changing(self, key: str) -> Conversation:
+        """A conversation that is about to change, and then to be saved."""
+        changed = self._changed_conversations.get(key)
+        if changed is None:
+            changed = self._changed_conversations[key] = self._conversation(key)
+        return changed
+
     def _conversation(self, key: str) -> Conversation:
         known = self._known_conversation(key)
         return known or self._conversations.hold(key, Conversation(key=key))
@@ -173,25 +181,23 @@ class Correlator:
             self._turns.weigh(key, len(saved))
         return turn
 
-    def _fold_into_turn(self, conversation: Conversation, key: str, record: Record) -> None:
-        turn = self._known_turn(key)
+    def _fold_into_turn(
+        self, conversation: Conversation, key: str, record: Record, order: Order
+    ) -> None:
+        turn = self._changed_turns.get(key)
         if turn is None:
-            turn = self._turns.hold(key, turns.new_turn(key, record))
-        outcome = turns.fold(turn, record)
-        self._changed_turns.add(key)
+            turn = self._known_turn(key) or self._turns.hold(key, turns.new_turn(key, record))
+            self._changed_turns[key] = turn
+        outcome = turns.fold(turn, record, order)
         if outcome is not None:
             self._outcomes[outcome] += 1
-        else:
-            self._count(conversation, record.event)
-        if turn.closed_by and isinstance(record.event, ModelRequest):
+        elif activity.note_event(conversation.activity, record.event):
+            self._to_tell.add(conversation.key)
+        if turn.closed_by and type(record.event) is ModelRequest:
             self._costed.add(key)
-        if not turn.is_finished():
+        if key not in self._touched and not turn.is_finished():
             conversation.live.add(key)
             self._touched.add(key)
-
-    def _count(self, conversation: Conversation, event: AnyEvent) -> None:
-        if activity.note_event(conversation.activity, event):
-            self._to_tell.add(conversation.key)
 
     def _assign(self, conversation: Conversation, now_ms: int) -> None:
         conversation.assign_ms = None
@@ -206,15 +212,14 @@ class Correlator:
             else:
                 # Its halves may be assigned just now too: they settle together from here.
                 record = msgspec.structs.replace(assigned.record, arrived_ms=now_ms)
-                self._fold_into_turn(conversation, assigned.turn_key, record)
+                self._fold_into_turn(conversation, assigned.turn_key, record, record.event.order)
         self._look_at_waiting(conversation, now_ms)
 
     def _has_logs_elsewhere(self, conversation: Conversation, now_ms: int) -> bool:
         origin = conversation.activity.origin
         if origin is None or conversation.has_logs:
             return False
-        installation = self._conversation(sessions.installation_key(origin))
-        self._changed_conversations.add(installation.key)
+        installation = self._changing(sessions.installation_key(origin))
         return now_ms - installation.last_log_ms < self._patience.idle_ms
 
     def _note_logs(self, record: Record) -> None:
@@ -225,17 +230,18 @@ class Correlator:
         installation = self._conversation(sessions.installation_key(record.origin))
         if record.arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
             installation.last_log_ms = record.arrived_ms
-            self._changed_conversations.add(installation.key)
+            self._changed_conversations[installation.key] = installation
         self._last_log = record.origin, installation.last_log_ms
 
     def _cut(self, turn: LiveTurn, now_ms: int) -> list[Settled]:
         key = turn.key
         turn.cut_ms = None
-        self._changed_turns.add(key)
+        self._changed_turns[key] = turn
         if turn.is_finished():
             return []
         conversation = self._conversation(turn.conversation)
         undecided = sessions.is_undecided(conversation, self._patience, now_ms=now_ms)
+        was_closed = turn.closed_by is not None
         cut = settling.Cut(
             turn,
             self._patience,
@@ -245,21 +251,27 @@ class Correlator:
             now_ms=now_ms,
         )
         settled = cut.run()
-        self._outcomes[Outcome.LATE] += cut.late
-        for part in settled:
-            if isinstance(part.part, Root):
-                self._costed.add(key)
-            if told := spans.told_by_spans_alone(part.part):
-                self._count(conversation, told)
-                self._changed_conversations.add(conversation.key)
+        if cut.late:
+            self._outcomes[Outcome.LATE] += cut.late
+        if turn.closed_by and not was_closed:
+            self._costed.add(key)
+        if cut.told_by_spans:
+            self._count_told_by_spans(conversation, cut.told_by_spans)
         if turn.is_finished():
             conversation.live.discard(key)
-            self._changed_conversations.add(conversation.key)
+            self._changed_conversations[conversation.key] = conversation
         else:
             self._look_at_turn(turn, conversation, after_ms=now_ms)
             if undecided:
                 self._plan_cut(turn, now_ms + self._patience.settle_ms)
         return settled
+
+    def _count_told_by_spans(self, conversation: Conversation, told: list[AnyEvent]) -> None:
+        """Sum in what no record has told, and is told now by its spans alone."""
+        self._changed_conversations[conversation.key] = conversation
+        for event in told:
+            if activity.note_event(conversation.activity, event):
+                self._to_tell.add(conversation.key)
 
     def _end_stretch(self, conversation: Conversation, now_ms: int) -> list[Settled]:
         """The summary of a stretch of activity that has ended, and its counters."""
@@ -299,7 +311,7 @@ class Correlator:
         planned_ms = self._plan(turn.cut_ms, at_ms, _CUT, turn.key)
         if planned_ms != turn.cut_ms:
             turn.cut_ms = planned_ms
-            self._changed_turns.add(turn.key)
+            self._changed_turns[turn.key] = turn
 
     def _look_at_waiting(self, conversation: Conversation, now_ms: int) -> None:
         at_ms = sessions.next_look_ms(conversation, self._patience, now_ms=now_ms)
@@ -332,20 +344,18 @@ class Correlator:
     def _look_at_touched(self) -> None:
         """Plan the next look at turns once for all the records that came together."""
         for key in sorted(self._touched):
-            turn = self._known_turn(key)
-            if turn is None or turn.is_finished():
-                continue
-            if not settling.is_planned(turn, self._patience, self._clock_ms):
+            turn = self._changed_turns.get(key) or self._known_turn(key)
+            if turn is not None and not turn.is_finished():
                 self._look_at_turn(turn, self._conversation(turn.conversation))
         self._touched.clear()
 
     def _save_turn(self, key: str) -> SavedTurn:
-        saved = saved_turn(self._turns[key])
+        saved = saved_turn(self._changed_turns[key])
         self._turns.weigh(key, len(saved.state))
         return saved
 
     def _save_conversation(self, key: str) -> SavedConversation:
-        saved = saved_conversation(self._conversations[key])
+        saved = saved_conversation(self._changed_conversations[key])
         self._conversations.weigh(key, len(saved.state))
         return saved
 
@@ -368,11 +378,11 @@ class Correlator:
             )
 
     def _forget(self) -> None:
-        for key in self._changed_turns:
-            if self._turns[key].is_finished():
+        for key, turn in self._changed_turns.items():
+            if turn.is_finished():
                 self._turns.drop(key)
-        for key in self._changed_conversations:
-            if self._conversations[key].resting:
+        for key, conversation in self._changed_conversations.items():
+            if conversation.resting:
                 self._conversations.drop(key)
         self._turns.shrink()
         self._conversations.shrink()

@@ -15,15 +15,19 @@ from bridge.model.totals import Totals
 Order = tuple[int, int, bytes]
 
 
-class OpenPart(msgspec.Struct, kw_only=True, array_like=True):
+class OpenPart(msgspec.Struct, array_like=True):
     """Events that will be one observation, until they leave together.
 
     Attributes:
         touched_ms: When the latest of them arrived (our clock).
+        order: That of the earliest.
+        told: What they tell together, as in ``halves``.
     """
 
     events: list[AnyEvent]
     touched_ms: int
+    order: Order
+    told: int
 
 
 class SpawnCall(msgspec.Struct, kw_only=True, array_like=True):
@@ -105,8 +109,8 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True):
     span_parts: dict[str, str] = {}
     has_logs: bool = False
     seen: set[bytes] = set()
-    sent: set[bytes] = set()
-    sent_by_span: set[bytes] = set()
+    sent: set[int] = set()
+    sent_by_span: set[int] = set()
     first_ms: int | None = None
     last_ms: int | None = None
     last_main: Order | None = None

@@ -1,5 +1,6 @@
 """What is known of a session: sums of its events, totals of its metrics, and how they compare."""
 
+import copy
 from enum import StrEnum
 from typing import Final
 
@@ -33,7 +34,9 @@ class ModelSums(msgspec.Struct, kw_only=True, array_like=True):
 
     def copy(self) -> "ModelSums":
         """The sums as they are now."""
-        return msgspec.structs.replace(self, usage=dict(self.usage))
+        copied = copy.copy(self)
+        copied.usage = self.usage.copy()
+        return copied
 
 
 class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True):
@@ -55,13 +58,12 @@ class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True):
 
     def copy(self) -> "SessionNumbers":
         """The numbers as they are now, which later records do not change."""
-        return msgspec.structs.replace(
-            self,
-            totals=self.totals.copy(),
-            models={model: sums.copy() for model, sums in self.models.items()},
-            agents={kind: sums.copy() for kind, sums in self.agents.items()},
-            series=dict(self.series),
-        )
+        copied = copy.copy(self)
+        copied.totals = self.totals.copy()
+        copied.models = {model: sums.copy() for model, sums in self.models.items()}
+        copied.agents = {kind: sums.copy() for kind, sums in self.agents.items()}
+        copied.series = self.series.copy()
+        return copied
 
     @property
     def tool_errors(self) -> int | None:

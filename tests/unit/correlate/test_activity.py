@@ -75,7 +75,8 @@ def take_in(found: Activity, each: Any) -> None:
     if isinstance(each, Measurement):
         activity.measure(found, each)
     else:
-        activity.note_record(found, Record(event=each, origin=ALEX, arrived_ms=each.time_ms))
+        record = Record(event=each, origin=ALEX, arrived_ms=each.time_ms)
+        activity.note_record(found, record, each.order)
         activity.note_event(found, each)
 
 
