@@ -49,7 +49,7 @@ Run = tuple[Order, Order]
 """First and last (time, sequence, key) of events whose sequence numbers follow one another."""
 
 
-class Activity(msgspec.Struct, kw_only=True, array_like=True):
+class Activity(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """What is known of one session.
 
     Attributes:
@@ -86,7 +86,7 @@ class Activity(msgspec.Struct, kw_only=True, array_like=True):
 def note_record(activity: Activity, record: Record, order: Order) -> None:
     """A record of the session was seen: when, from whom, and whether one is missing before it."""
     event = record.event
-    _touch(activity, event.session_id, record.origin, event.time_ms, record.arrived_ms)
+    _touch(activity, event.session_id, record.origin, order[0], record.arrived_ms)
     if event.sequence is not None:
         _note_order(activity, order)
 
@@ -244,7 +244,7 @@ def _note_order(activity: Activity, order: Order) -> None:
     runs = activity.runs
     if runs:
         first, last = runs[-1]
-        if order[1] == last[1] + 1 and order > last:
+        if order[1] == last[1] + 1 and order[0] >= last[0]:
             runs[-1] = (first, order)  # nearly every event follows the one before
             return
     if len(runs) == KEPT_RUNS and order < runs[0][0]:

@@ -6,6 +6,7 @@
 from typing import Any
 
 from bridge.correlate import agents, spans
+from bridge.correlate.halves import DECIDED
 from bridge.correlate.state import AgentState, LiveTurn, OpenPart, Order
 from bridge.correlate.turns import digest, has_open_tool
 from bridge.model.events import (
@@ -92,7 +93,7 @@ class Builder:
 
     def tool(self, key: str, part: OpenPart) -> None:
         """A tool call: decision, result and its three spans."""
-        events = self._tool_events(key, part.events)
+        events = self._tool_events(key, part)
         halves = _earliest(events)
         decision: ToolDecision | None = halves.get(ToolDecision)
         result: ToolResult | None = halves.get(ToolResult)
@@ -167,7 +168,7 @@ class Builder:
         """Close the turn: its edges are fixed from here on. The root is the last to ``leave``."""
         turn = self._turn
         turn.closed_by = reason
-        turn.start_ms = turn.prompt.time_ms if turn.prompt else turn.order[0]
+        turn.start_ms = turn.prompt.time_ms if turn.prompt else turn.order()[0]
         turn.end_ms = max(turn.start_ms, turn.last_ms or 0)
         if turn.span:
             turn.start_ms = min(turn.start_ms or turn.span.began_ms, turn.span.began_ms)
@@ -253,12 +254,13 @@ class Builder:
         self.told_by_spans.append(request)
         return request
 
-    def _tool_events(self, key: str, events: list[AnyEvent]) -> list[AnyEvent]:
+    def _tool_events(self, key: str, part: OpenPart) -> list[AnyEvent]:
         """The events of a tool call, those that do not name it among them."""
-        halves = _earliest(events)
-        result: ToolResult | None = halves.get(ToolResult)
-        if result and result.call_id is None and ToolDecision not in halves:
-            events = [*events, *self._taken(self._decision_by_order(result))]
+        events = part.events
+        if not part.told & DECIDED:
+            result: ToolResult | None = _earliest(events).get(ToolResult)
+            if result and result.call_id is None:
+                events = [*events, *self._taken(self._decision_by_order(result))]
         return self._with_spans(key, events) if self._traced else events
 
     def _with_spans(self, key: str, events: list[AnyEvent]) -> list[AnyEvent]:

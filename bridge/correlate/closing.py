@@ -37,7 +37,7 @@ SET_BACK_MS = 60_000
 _due_ms = itemgetter(0)
 
 
-def has_passed(wait_ms: int, *, since_ms: int, now_ms: int) -> bool:
+def has_passed(wait_ms: int, since_ms: int, now_ms: int) -> bool:
     """Whether ``wait_ms`` went by. A clock set back counts as passed, not as a wait without end."""
     return now_ms >= since_ms + wait_ms or now_ms < since_ms - SET_BACK_MS
 
@@ -55,7 +55,7 @@ def closed_by(
     """
     ends = deadlines(turn, patience, prompted_again=prompted_again)
     due_ms, reason = min(ends, key=_due_ms)
-    passed = has_passed(due_ms - turn.touched_ms, since_ms=turn.touched_ms, now_ms=now_ms)
+    passed = has_passed(due_ms - turn.touched_ms, turn.touched_ms, now_ms)
     return reason if passed else None
 
 

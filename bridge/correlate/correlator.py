@@ -62,7 +62,8 @@ class Correlator:
         self._costed: set[str] = set()
         self._ended: set[str] = set()
         self._to_tell: set[str] = set()
-        self._last_log: tuple[Origin | None, int] = None, 0
+        self._logs_origin: Origin | None = None
+        self._logs_until_ms = 0
         self._outcomes: Counter[Outcome] = Counter()
         self._clock_ms = 0
 
@@ -80,21 +81,25 @@ class Correlator:
         """Take one record in."""
         event = record.event
         order = event.order
-        conversation = self._changing(event.conversation)
+        key = event.conversation
+        conversation = self._changed_conversations.get(key) or self._changing(key)
         activity.note_record(conversation.activity, record, order)
-        if type(event) not in SPAN_KINDS:
-            self._note_logs(record)
         if conversation.end_ms is None:
             self._look_at_activity(conversation, record.arrived_ms)
-        key = sessions.turn_key(conversation, event)
-        if key is None:
+        if type(event) in SPAN_KINDS:
+            turn_key = sessions.turn_key_of_span(conversation, event)
+        else:
+            turn_key = sessions.turn_key(conversation, event)
+            if self._logs_origin is not record.origin or record.arrived_ms > self._logs_until_ms:
+                self._note_logs(record)
+        if turn_key is None:
             conversation.waiting.append(record)
             self._look_at_waiting(conversation, record.arrived_ms)
             return
         if type(event) is UserPrompt:
-            sessions.note_prompt(conversation, key, event)
+            sessions.note_prompt(conversation, turn_key, event, order)
             self._look_at_all(conversation, record.arrived_ms)
-        self._fold_into_turn(conversation, key, record, order)
+        self._fold_into_turn(conversation, turn_key, record, order)
 
     def measure(self, measurement: Measurement) -> None:
         """Take one metric point in. It ends at once, as part of its session's totals."""
@@ -163,6 +168,10 @@ class Correlator:
             changed = self._changed_conversations[key] = self._conversation(key)
         return changed
 
+    def _current(self, key: str) -> Conversation:
+        """A conversation that is only looked at; nearly always it has just changed."""
+        return self._changed_conversations.get(key) or self._conversation(key)
+
     def _conversation(self, key: str) -> Conversation:
         known = self._known_conversation(key)
         return known or self._conversations.hold(key, Conversation(key=key))
@@ -186,7 +195,9 @@ class Correlator:
     ) -> None:
         turn = self._changed_turns.get(key)
         if turn is None:
-            turn = self._known_turn(key) or self._turns.hold(key, turns.new_turn(key, record))
+            turn = self._known_turn(key)
+            if turn is None:
+                turn = self._turns.hold(key, turns.new_turn(key, record, order))
             self._changed_turns[key] = turn
         outcome = turns.fold(turn, record, order)
         if outcome is not None:
@@ -224,14 +235,12 @@ class Correlator:
 
     def _note_logs(self, record: Record) -> None:
         """Remember, to within minutes, that an installation sends log records."""
-        origin, last_log_ms = self._last_log
-        if origin is record.origin and record.arrived_ms - last_log_ms <= NOTE_EVERY_MS:
-            return
         installation = self._conversation(sessions.installation_key(record.origin))
         if record.arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
             installation.last_log_ms = record.arrived_ms
             self._changed_conversations[installation.key] = installation
-        self._last_log = record.origin, installation.last_log_ms
+        self._logs_origin = record.origin
+        self._logs_until_ms = installation.last_log_ms + NOTE_EVERY_MS
 
     def _cut(self, turn: LiveTurn, now_ms: int) -> list[Settled]:
         key = turn.key
@@ -239,13 +248,14 @@ class Correlator:
         self._changed_turns[key] = turn
         if turn.is_finished():
             return []
-        conversation = self._conversation(turn.conversation)
+        conversation = self._current(turn.conversation)
         undecided = sessions.is_undecided(conversation, self._patience, now_ms=now_ms)
+        prompted_again = sessions.prompted_after(conversation, turn.order())
         was_closed = turn.closed_by is not None
         cut = settling.Cut(
             turn,
             self._patience,
-            prompted_again=sessions.prompted_after(conversation, turn.order),
+            prompted_again=prompted_again,
             undecided=undecided,
             traced=conversation.traced,
             now_ms=now_ms,
@@ -261,9 +271,12 @@ class Correlator:
             conversation.live.discard(key)
             self._changed_conversations[conversation.key] = conversation
         else:
-            self._look_at_turn(turn, conversation, after_ms=now_ms)
+            at_ms = settling.later_look_ms(
+                turn, self._patience, prompted_again=prompted_again, now_ms=now_ms
+            )
             if undecided:
-                self._plan_cut(turn, now_ms + self._patience.settle_ms)
+                at_ms = min(at_ms, now_ms + self._patience.settle_ms)
+            self._plan_cut(turn, at_ms)
         return settled
 
     def _count_told_by_spans(self, conversation: Conversation, told: list[AnyEvent]) -> None:
@@ -280,7 +293,7 @@ class Correlator:
             return []
         going_on = conversation.activity
         idle_ms = self._patience.session_idle_ms
-        passed = has_passed(idle_ms, since_ms=going_on.touched_ms, now_ms=now_ms)
+        passed = has_passed(idle_ms, going_on.touched_ms, now_ms)
         if conversation.live or conversation.waiting or not passed:
             self._look_at_activity(conversation, now_ms)
             return []
@@ -301,11 +314,6 @@ class Correlator:
             return
         later_ms = now_ms + max(self._patience.settle_ms, 1)
         conversation.end_ms = self._plan(planned_ms, max(at_ms, later_ms), _END, conversation.key)
-
-    def _look_at_turn(self, turn: LiveTurn, conversation: Conversation, after_ms: int = -1) -> None:
-        again = sessions.prompted_after(conversation, turn.order)
-        at_ms = settling.next_look_ms(turn, self._patience, prompted_again=again, after_ms=after_ms)
-        self._plan_cut(turn, at_ms)
 
     def _plan_cut(self, turn: LiveTurn, at_ms: int) -> None:
         planned_ms = self._plan(turn.cut_ms, at_ms, _CUT, turn.key)
@@ -346,7 +354,10 @@ class Correlator:
         for key in sorted(self._touched):
             turn = self._changed_turns.get(key) or self._known_turn(key)
             if turn is not None and not turn.is_finished():
-                self._look_at_turn(turn, self._conversation(turn.conversation))
+                conversation = self._current(turn.conversation)
+                again = sessions.prompted_after(conversation, turn.order())
+                at_ms = settling.next_look_ms(turn, self._patience, prompted_again=again)
+                self._plan_cut(turn, at_ms)
         self._touched.clear()
 
     def _save_turn(self, key: str) -> SavedTurn:

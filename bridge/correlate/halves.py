@@ -11,7 +11,6 @@ from typing import Any, Final
 from bridge.model.event import Purpose
 from bridge.model.events import (
     AgentCompleted,
-    AnyEvent,
     ModelAnswer,
     ModelFailure,
     ModelRequest,
@@ -46,17 +45,6 @@ SPAWNS: Final = 512
 
 Half = tuple[str, int]
 """The key of the part an event belongs to, alike for all its halves, and what it tells of it."""
-
-
-def half_of(event: AnyEvent) -> Half:
-    """The key of the part an event belongs to, and what it tells of it."""
-    key, told = _HALVES[type(event)](event)
-    return key, told | TRACED if event.otel_trace_id else told
-
-
-def part_key(event: AnyEvent) -> str:
-    """The key of the part an event belongs to."""
-    return half_of(event)[0]
 
 
 def _request(event: ModelRequest) -> Half:
@@ -128,7 +116,7 @@ def _other_span(event: OtherSpan | TurnSpan) -> Half:
     return f"s:{event.otel_span_id}", RECORD
 
 
-_HALVES: Mapping[type, Callable[[Any], Half]] = {
+HALVES: Mapping[type, Callable[[Any], Half]] = {
     UserPrompt: _moment,
     ModelRequest: _request,
     ModelFailure: _failure,
@@ -145,3 +133,4 @@ _HALVES: Mapping[type, Callable[[Any], Half]] = {
     ToolRun: _tool_run,
     OtherSpan: _other_span,
 }
+"""Kind of event → what gives its half; all but ``TRACED``, which is alike for all of them."""

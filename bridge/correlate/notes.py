@@ -6,7 +6,7 @@ Minima, maxima and sums: any order gives the same.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.correlate.halves import part_key
+from bridge.correlate.halves import HALVES
 from bridge.correlate.state import LiveTurn, Order
 from bridge.model.event import Purpose
 from bridge.model.events import (
@@ -69,7 +69,7 @@ def _note_span(turn: LiveTurn, event: AnyEvent) -> None:
     if isinstance(event, TurnSpan) or event.otel_parent_id is not None:
         turn.otel_trace_id = turn.otel_trace_id or event.otel_trace_id
     if event.otel_span_id and isinstance(event, (ToolSpan, ToolRun, ToolWait)):
-        turn.span_parts[event.otel_span_id] = part_key(event)
+        turn.span_parts[event.otel_span_id] = HALVES[type(event)](event)[0]
 
 
 def _note_request(turn: LiveTurn, event: ModelRequest, order: Order) -> None:

@@ -22,7 +22,6 @@ from bridge.model.events import AnyEvent, PointEvent, Record, UserPrompt
 from bridge.model.outcomes import Outcome
 from bridge.model.parts import TurnFacts
 from bridge.model.spans import (
-    SPAN_KINDS,
     OtherSpan,
     SpanEvent,
     ToolRun,
@@ -39,7 +38,7 @@ KEPT_PROMPTS = 64
 """Prompts remembered per conversation; records are assigned within seconds of them."""
 
 
-class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A prompt that was seen: its place in the conversation and its turn.
 
     Attributes:
@@ -52,7 +51,7 @@ class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     traced: bool = False
 
 
-class Conversation(msgspec.Struct, kw_only=True, array_like=True):
+class Conversation(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """One session (or one installation that does not tell its sessions).
 
     Attributes:
@@ -97,10 +96,7 @@ class Assigned(msgspec.Struct, frozen=True):
 
 
 def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
-    """The turn an event names: by prompt id, being a prompt itself by its time, or by its trace."""
-    if type(event) in SPAN_KINDS:
-        conversation.traced = True
-        return conversation.traces.get(event.otel_trace_id or "")
+    """The turn a record names: by prompt id, being a prompt itself by its time, or by its trace."""
     if not conversation.has_logs:
         conversation.has_logs = True
     key = None
@@ -110,6 +106,12 @@ def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
         key = f"{conversation.key}\0@{event.time_ms}.{event.sequence or 0}"
     trace_id = event.otel_trace_id
     return key if trace_id is None else _key_in_trace(conversation, trace_id, key)
+
+
+def turn_key_of_span(conversation: Conversation, event: AnyEvent) -> str | None:
+    """The turn a span belongs to by its trace, if that is known."""
+    conversation.traced = True
+    return conversation.traces.get(event.otel_trace_id or "")
 
 
 def _key_in_trace(conversation: Conversation, trace_id: str, key: str | None) -> str | None:
@@ -133,10 +135,10 @@ def _learn_trace(conversation: Conversation, trace_id: str, key: str) -> None:
         del conversation.traces[next(iter(conversation.traces))]
 
 
-def note_prompt(conversation: Conversation, key: str, prompt: UserPrompt) -> None:
+def note_prompt(conversation: Conversation, key: str, prompt: UserPrompt, order: Order) -> None:
     """Remember a prompt; repeating it changes nothing."""
     mark = PromptMark(
-        order=prompt.order,
+        order=order,
         sequence=prompt.sequence,
         turn_key=key,
         traced=prompt.otel_trace_id is not None,
@@ -215,7 +217,8 @@ def assign(
 
 def is_undecided(conversation: Conversation, patience: Patience, *, now_ms: int) -> bool:
     """Whether some record has come too lately to know its turn: no turn is closed meanwhile."""
-    return any(not _passed(patience.settle_ms, r, now_ms) for r in conversation.waiting)
+    waiting = conversation.waiting
+    return bool(waiting) and any(not _passed(patience.settle_ms, r, now_ms) for r in waiting)
 
 
 def next_look_ms(conversation: Conversation, patience: Patience, *, now_ms: int) -> int | None:
@@ -350,4 +353,4 @@ def _without_prompt(records: list[Record]) -> list[Assigned]:
 
 
 def _passed(wait_ms: int, record: Record, now_ms: int) -> bool:
-    return has_passed(wait_ms, since_ms=record.arrived_ms, now_ms=now_ms)
+    return has_passed(wait_ms, record.arrived_ms, now_ms)

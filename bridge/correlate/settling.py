@@ -186,26 +186,38 @@ class Cut:
         return turn.closed_by is not None or inside
 
     def _passed(self, wait_ms: int, since_ms: int) -> bool:
-        return has_passed(wait_ms, since_ms=since_ms, now_ms=self._now_ms)
+        return has_passed(wait_ms, since_ms, self._now_ms)
 
 
-def next_look_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool, after_ms: int) -> int:
-    """The earliest time after ``after_ms`` at which ``Cut`` can find something due.
+def next_look_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool) -> int:
+    """The earliest time at which ``Cut`` can find something due."""
+    return min(_looks_ms(turn, patience, prompted_again=prompted_again))
+
+
+def later_look_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool, now_ms: int) -> int:
+    """The earliest time after a ``Cut`` at which another can find something due.
 
     What was settled by then and is still there waits for more than time: an agent for its end, an
     event for the turn's edge. A new record, or the turn's end, gives it its chance.
     """
-    times = [turn.touched_ms + patience.idle_ms]
-    for part in turn.parts.values():
-        times.append(part.touched_ms + patience.span_settle_ms)
-        if part.told & (COMPLETE | MOMENT):
-            times.append(part.touched_ms + patience.settle_ms)
-    for agent in turn.agents.values():
-        if not agent.sent:
-            times += (agent.touched_ms + patience.settle_ms, agent.touched_ms + patience.quiet_ms)
+    looks_ms = _looks_ms(turn, patience, prompted_again=prompted_again)
+    return min(
+        [at_ms for at_ms in looks_ms if at_ms > now_ms], default=now_ms + patience.settle_ms + 1
+    )
+
+
+def _looks_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool) -> list[int]:
     if turn.closed_by is None:
         ends = closing.deadlines(turn, patience, prompted_again=prompted_again)
-        times += [due_ms for due_ms, _ in ends]
-    return min(
-        [at_ms for at_ms in times if at_ms > after_ms], default=after_ms + patience.settle_ms + 1
-    )
+        looks_ms = [due_ms for due_ms, _ in ends]
+    else:
+        looks_ms = [turn.touched_ms + patience.idle_ms]
+    for part in turn.parts.values():
+        looks_ms.append(part.touched_ms + patience.span_settle_ms)
+        if part.told & (COMPLETE | MOMENT):
+            looks_ms.append(part.touched_ms + patience.settle_ms)
+    for agent in turn.agents.values():
+        if not agent.sent:
+            touched_ms = agent.touched_ms
+            looks_ms += (touched_ms + patience.settle_ms, touched_ms + patience.quiet_ms)
+    return looks_ms

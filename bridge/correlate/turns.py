@@ -6,7 +6,7 @@ with the turn, to ``sessions`` which records are its.
 
 from typing import Final
 
-from bridge.correlate.halves import DECIDED, ENDED, MOMENT, REQUEST, SPAWNS, half_of
+from bridge.correlate.halves import DECIDED, ENDED, HALVES, MOMENT, REQUEST, SPAWNS, TRACED
 from bridge.correlate.notes import NOTES, note_late, note_trace, start_ms
 from bridge.correlate.state import LiveTurn, OpenPart, Order, SpawnCall
 from bridge.model.events import AnyEvent, Record, ToolDecision, ToolResult, UserPrompt
@@ -18,7 +18,7 @@ _DIGEST_MODULUS: Final = 2**61 - 1
 """A prime: ids are random, so two of them share a remainder once in 2 ** 61."""
 
 
-def new_turn(key: str, record: Record) -> LiveTurn:
+def new_turn(key: str, record: Record, order: Order) -> LiveTurn:
     """An empty turn that the record will be the first of."""
     event = record.event
     return LiveTurn(
@@ -27,7 +27,7 @@ def new_turn(key: str, record: Record) -> LiveTurn:
         session_id=event.session_id,
         prompt_id=event.prompt_id,
         origin=record.origin,
-        origin_order=event.order,
+        origin_order=order,
         totals=Totals(),
     )
 
@@ -49,9 +49,10 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
         How it ended, if it ended at once; None while it is held.
     """
     event, arrived_ms = record.event, record.arrived_ms
-    if event.key in turn.seen:
+    key = order[2]
+    if key in turn.seen:
         return Outcome.DUPLICATE
-    turn.seen.add(event.key)
+    turn.seen.add(key)
     turn.touched_ms = max(turn.touched_ms, arrived_ms)
     if turn.prompt is None or type(event) is UserPrompt:
         _note_origin(turn, record, order)
@@ -71,7 +72,10 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
 
 def has_open_tool(turn: LiveTurn) -> bool:
     """Whether a tool was let run and has not come back."""
-    return DECIDED in [part.told & (DECIDED | ENDED) for part in turn.parts.values()]
+    for part in turn.parts.values():  # noqa: SIM110 - any() makes a generator, for each look
+        if part.told & (DECIDED | ENDED) == DECIDED:
+            return True
+    return False
 
 
 def _add(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outcome | None:
@@ -82,7 +86,9 @@ def _add(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outc
     """
     if type(event) is TurnSpan:
         return Outcome.LATE
-    key, told = half_of(event)
+    key, told = HALVES[type(event)](event)
+    if event.otel_trace_id:
+        told |= TRACED
     part = turn.parts.get(key)
     if part is None:
         if turn.sent and not told & MOMENT and (sent := digest(key)) in turn.sent:
@@ -115,12 +121,14 @@ def _note_origin(turn: LiveTurn, record: Record, order: Order) -> None:
 
 def _note_prompt(turn: LiveTurn, event: UserPrompt, order: Order, arrived_ms: int) -> None:
     """The earliest prompt of a turn is its prompt; a further one is something that happened."""
-    earlier = turn.prompt
-    if earlier is None or order < earlier.order:
-        turn.prompt = event
-    if earlier is not None:
-        later = earlier if turn.prompt is event else event
-        _add(turn, later, later.order, arrived_ms)
+    earlier, earlier_order = turn.prompt, turn.prompt_order
+    if earlier is None or earlier_order is None:
+        turn.prompt, turn.prompt_order = event, order
+    elif order < earlier_order:
+        turn.prompt, turn.prompt_order = event, order
+        _add(turn, earlier, earlier_order, arrived_ms)
+    else:
+        _add(turn, event, order, arrived_ms)
 
 
 def _note_call(turn: LiveTurn, key: str, event: AnyEvent, arrived_ms: int) -> None:

@@ -17,7 +17,7 @@ class Purpose(StrEnum):
     """Clients that do not say; they do not export answers either."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Who a record is from: the client program and its identifying attributes.
 
     Attributes:
@@ -35,7 +35,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     installation: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", array_like=True):
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="event", array_like=True, gc=False
+):
     """What all events share.
 
     Attributes:

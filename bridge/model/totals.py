@@ -1,7 +1,8 @@
 """Sums over events; adding is commutative, so order does not matter."""
 
-import copy
 from collections.abc import Callable, Mapping
+from copy import copy
+from operator import add
 from typing import Any
 
 import msgspec
@@ -11,11 +12,14 @@ from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolRe
 
 def add_tokens(usage: dict[str, int], more: Mapping[str, int]) -> None:
     """Add tokens to what was used before, by usage key."""
-    for key, tokens in more.items():
-        usage[key] = usage.get(key, 0) + tokens
+    if more.keys() <= usage.keys():  # nearly always: then nothing of it is Python's to loop over
+        sums = map(add, map(usage.__getitem__, more), more.values())
+        usage.update(zip(more, sums, strict=True))
+    else:
+        usage.update({key: usage.get(key, 0) + tokens for key, tokens in more.items()})
 
 
-class Totals(msgspec.Struct, kw_only=True, array_like=True):
+class Totals(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Sums over a turn, a sub-agent or a session.
 
     Attributes:
@@ -36,15 +40,15 @@ class Totals(msgspec.Struct, kw_only=True, array_like=True):
 
     def copy(self) -> "Totals":
         """The sums as they are now, which later events do not change."""
-        copied = copy.copy(self)
+        copied = copy(self)
         copied.usage, copied.models = self.usage.copy(), self.models.copy()
         return copied
 
     def add(self, event: object) -> None:
         """Count one event in; events without numbers change nothing."""
-        add = _ADDED.get(type(event))
-        if add is not None:
-            add(self, event)
+        count_in = _ADDED.get(type(event))
+        if count_in is not None:
+            count_in(self, event)
 
     def add_request(self, request: ModelRequest) -> None:
         """Count a request that succeeded."""
