@@ -85,10 +85,21 @@ class Activity(msgspec.Struct, kw_only=True, array_like=True, gc=False):
 
 def note_record(activity: Activity, record: Record, order: Order) -> None:
     """A record of the session was seen: when, from whom, and whether one is missing before it."""
-    event = record.event
-    _touch(activity, event.session_id, record.origin, order[0], record.arrived_ms)
-    if event.sequence is not None:
-        _note_order(activity, order)
+    time_ms, sequence, _ = order
+    if record.arrived_ms > activity.touched_ms:
+        activity.touched_ms = record.arrived_ms
+    if activity.open and time_ms >= activity.end_ms:
+        activity.end_ms = time_ms  # nearly every record is later than those before it
+    else:
+        _widen(activity, record.event.session_id, record.origin, time_ms)
+    if record.event.sequence is None:
+        return
+    if runs := activity.runs:
+        first, last = runs[-1]
+        if sequence == last[1] + 1 and time_ms >= last[0]:
+            runs[-1] = (first, order)  # and follows the one before
+            return
+    _note_order(activity, order)
 
 
 def note_event(activity: Activity, event: AnyEvent) -> bool:
@@ -115,7 +126,8 @@ def measure(activity: Activity, measurement: Measurement) -> bool:
     if total.total_pico == before_pico and point.series in activity.numbers.series:
         return True  # a counter told again: a client that is merely open is not active
     origin, seen_ms = measurement.origin, measurement.measured_ms
-    _touch(activity, point.session_id, origin, seen_ms, measurement.arrived_ms)
+    activity.touched_ms = max(activity.touched_ms, measurement.arrived_ms)
+    _widen(activity, point.session_id, origin, seen_ms)
     activity.numbers.series[point.series] = total.total_pico
     activity.shown |= point.measure != Measure.SESSIONS.value and total.total_pico != 0
     return True
@@ -242,11 +254,6 @@ def lost_records(runs: list[Run]) -> int:
 
 def _note_order(activity: Activity, order: Order) -> None:
     runs = activity.runs
-    if runs:
-        first, last = runs[-1]
-        if order[1] == last[1] + 1 and order[0] >= last[0]:
-            runs[-1] = (first, order)  # nearly every event follows the one before
-            return
     if len(runs) == KEPT_RUNS and order < runs[0][0]:
         return  # it is not known any more whether it was missed
     runs = _with_event(runs, order)
@@ -269,17 +276,8 @@ def _with_event(runs: list[Run], order: Order) -> list[Run]:
     return joined
 
 
-def _touch(
-    activity: Activity, session_id: str | None, origin: Origin, time_ms: int, arrived_ms: int
-) -> None:
-    activity.touched_ms = max(activity.touched_ms, arrived_ms)
-    if not activity.open or time_ms < activity.end_ms:
-        _widen(activity, session_id, origin, time_ms)
-    else:
-        activity.end_ms = time_ms  # nearly every record is later than those before it
-
-
 def _widen(activity: Activity, session_id: str | None, origin: Origin, time_ms: int) -> None:
+    """The stretch reaches to a record, or begins with it."""
     shown_ms = max(time_ms, activity.free_ms)
     if not activity.open:
         activity.open, activity.start_ms, activity.end_ms = True, shown_ms, shown_ms

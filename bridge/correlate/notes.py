@@ -22,7 +22,6 @@ from bridge.model.events import (
     UserPrompt,
 )
 from bridge.model.spans import (
-    SPAN_KINDS,
     ModelSpan,
     OtherSpan,
     SpanEvent,
@@ -40,26 +39,13 @@ def start_ms(event: AnyEvent) -> int:
     return event.time_ms - getattr(event, "duration_ms", 0)
 
 
-def note_trace(turn: LiveTurn, event: AnyEvent) -> None:
-    """Remember which trace the turn is in, and whether log records tell of it."""
-    if type(event) in SPAN_KINDS:
-        _note_span(turn, event)
-        return
-    if not turn.has_logs:
-        turn.has_logs = True
-    if event.otel_trace_id and turn.otel_trace_id is None:
-        turn.otel_trace_id = event.otel_trace_id
+def note_log(turn: LiveTurn, event: AnyEvent) -> None:
+    """Remember that log records tell of the turn, and which trace they name."""
+    turn.has_logs = True
+    turn.otel_trace_id = turn.otel_trace_id or event.otel_trace_id
 
 
-def note_late(turn: LiveTurn, event: AnyEvent) -> None:
-    """Too late for the root: in time for the prompt's cost, and for telling agents apart."""
-    if isinstance(event, ModelRequest):
-        turn.totals.add_request(event)
-    if isinstance(event, (ModelRequest, ModelFailure, ModelAnswer)) and event.agent_id is None:
-        _note_unidentified(turn, event)
-
-
-def _note_span(turn: LiveTurn, event: AnyEvent) -> None:
+def note_span(turn: LiveTurn, event: AnyEvent) -> None:
     """Remember which spans are a tool's: what runs in them hangs below it.
 
     Old clients make some requests a trace of their own, which is not the turn's.
@@ -72,6 +58,14 @@ def _note_span(turn: LiveTurn, event: AnyEvent) -> None:
         turn.span_parts[event.otel_span_id] = HALVES[type(event)](event)[0]
 
 
+def note_late(turn: LiveTurn, event: AnyEvent) -> None:
+    """Too late for the root: in time for the prompt's cost, and for telling agents apart."""
+    if isinstance(event, ModelRequest):
+        turn.totals.add_request(event)
+    if isinstance(event, (ModelRequest, ModelFailure, ModelAnswer)) and event.agent_id is None:
+        _note_unidentified(turn, event)
+
+
 def _note_request(turn: LiveTurn, event: ModelRequest, order: Order) -> None:
     turn.totals.add_request(event)
     _note_work(turn, event.time_ms - event.duration_ms, event.time_ms)
@@ -79,7 +73,7 @@ def _note_request(turn: LiveTurn, event: ModelRequest, order: Order) -> None:
         if event.purpose is Purpose.AGENT:
             _note_unidentified(turn, event)
         else:
-            _note_main(turn, order, finishes=True)
+            _note_main(turn, order, True)
 
 
 def _note_failure(turn: LiveTurn, event: ModelFailure, order: Order) -> None:
@@ -89,7 +83,7 @@ def _note_failure(turn: LiveTurn, event: ModelFailure, order: Order) -> None:
         if event.purpose is Purpose.AGENT:
             _note_unidentified(turn, event)
         else:
-            _note_main(turn, order, finishes=True, failure=event)
+            _note_main(turn, order, True, event)
 
 
 def _note_answer(turn: LiveTurn, event: ModelAnswer, order: Order) -> None:
@@ -106,20 +100,20 @@ def _note_decision(turn: LiveTurn, event: ToolDecision, order: Order) -> None:
     _note_work(turn, event.time_ms, event.time_ms)
     turn.totals.add_decision(event)
     if event.agent_id is None:
-        _note_main(turn, order, finishes=event.by_person and not event.accepted)
+        _note_main(turn, order, event.by_person and not event.accepted)
 
 
 def _note_result(turn: LiveTurn, event: ToolResult, order: Order) -> None:
     turn.totals.add_result(event)
     _note_work(turn, event.time_ms - event.duration_ms, event.time_ms)
     if event.agent_id is None:
-        _note_main(turn, order, finishes=False)  # the model still reads it
+        _note_main(turn, order, False)  # the model still reads it
 
 
 def _note_completion(turn: LiveTurn, event: AgentCompleted, order: Order) -> None:
     _note_work(turn, event.time_ms - event.duration_ms, event.time_ms)
     if event.agent_id is None:
-        _note_main(turn, order, finishes=True)
+        _note_main(turn, order, True)
 
 
 def _note_point(turn: LiveTurn, event: PointEvent, _order: Order) -> None:
@@ -164,13 +158,15 @@ def _note_work(turn: LiveTurn, began_ms: int, ended_ms: int) -> None:
 
 
 def _note_main(
-    turn: LiveTurn, order: Order, *, finishes: bool, failure: ModelFailure | None = None
+    turn: LiveTurn, order: Order, finishes: bool, failure: ModelFailure | None = None
 ) -> None:
     """The main thread's latest work tells whether the turn may end with it, or fail."""
     if turn.last_main is None or turn.last_main < order:
         turn.last_main = order
-        turn.last_main_finishes = finishes
-        turn.failure = failure
+        if turn.last_main_finishes is not finishes:  # to set a field costs more than to ask for it
+            turn.last_main_finishes = finishes
+        if turn.failure is not failure:
+            turn.failure = failure
 
 
 def _note_unidentified(turn: LiveTurn, event: ModelRequest | ModelFailure | ModelAnswer) -> None:

@@ -7,15 +7,17 @@ with the turn, to ``sessions`` which records are its.
 from typing import Final
 
 from bridge.correlate.halves import DECIDED, ENDED, HALVES, MOMENT, REQUEST, SPAWNS, TRACED
-from bridge.correlate.notes import NOTES, note_late, note_trace, start_ms
+from bridge.correlate.notes import NOTES, note_late, note_log, note_span, start_ms
 from bridge.correlate.state import LiveTurn, OpenPart, Order, SpawnCall
 from bridge.model.events import AnyEvent, Record, ToolDecision, ToolResult, UserPrompt
 from bridge.model.outcomes import Outcome
-from bridge.model.spans import TurnSpan
+from bridge.model.spans import SPAN_KINDS, TurnSpan
 from bridge.model.totals import Totals
 
 _DIGEST_MODULUS: Final = 2**61 - 1
 """A prime: ids are random, so two of them share a remainder once in 2 ** 61."""
+
+_OF_THE_TURN: Final = frozenset({UserPrompt, TurnSpan})
 
 
 def new_turn(key: str, record: Record, order: Order) -> LiveTurn:
@@ -53,20 +55,21 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
     if key in turn.seen:
         return Outcome.DUPLICATE
     turn.seen.add(key)
-    turn.touched_ms = max(turn.touched_ms, arrived_ms)
-    if turn.prompt is None or type(event) is UserPrompt:
+    if arrived_ms > turn.touched_ms:
+        turn.touched_ms = arrived_ms
+    kind = type(event)
+    if kind in SPAN_KINDS:
+        note_span(turn, event)
+    elif event.otel_trace_id is not None or not turn.has_logs:
+        note_log(turn, event)
+    if turn.prompt is None or kind is UserPrompt:
         _note_origin(turn, record, order)
-    note_trace(turn, event)
     if turn.closed_by is None:
-        NOTES[type(event)](turn, event, order)
-        if type(event) is UserPrompt:
-            _note_prompt(turn, event, order, arrived_ms)
-            return None
-        if type(event) is TurnSpan and turn.span is None:
-            turn.span = event
-            return None
+        NOTES[kind](turn, event, order)
     else:
         note_late(turn, event)
+    if kind in _OF_THE_TURN:
+        return _take_in(turn, event, order, arrived_ms)
     return _add(turn, event, order, arrived_ms)
 
 
@@ -78,14 +81,25 @@ def has_open_tool(turn: LiveTurn) -> bool:
     return False
 
 
+def _take_in(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outcome | None:
+    """What tells of the whole turn, and is no part of it unless there is another already."""
+    if isinstance(event, TurnSpan):
+        if turn.closed_by or turn.span:
+            return Outcome.LATE
+        turn.span = event
+    elif isinstance(event, UserPrompt) and turn.closed_by is None:
+        _note_prompt(turn, event, order, arrived_ms)
+    else:
+        return _add(turn, event, order, arrived_ms)
+    return None
+
+
 def _add(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outcome | None:
     """Put an event to the other halves of its part, unless that has left.
 
     A gateway may give the same request id twice, and both cost money: another request with it is a
     part of its own. What left on a span's word alone is the same request, though, and counted then.
     """
-    if type(event) is TurnSpan:
-        return Outcome.LATE
     key, told = HALVES[type(event)](event)
     if event.otel_trace_id:
         told |= TRACED

@@ -12,7 +12,9 @@ from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolRe
 
 def add_tokens(usage: dict[str, int], more: Mapping[str, int]) -> None:
     """Add tokens to what was used before, by usage key."""
-    if more.keys() <= usage.keys():  # nearly always: then nothing of it is Python's to loop over
+    if not usage:
+        usage.update(more)
+    elif more.keys() <= usage.keys():  # nearly always: then nothing of it is Python's to loop over
         sums = map(add, map(usage.__getitem__, more), more.values())
         usage.update(zip(more, sums, strict=True))
     else:
