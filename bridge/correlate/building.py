@@ -89,7 +89,7 @@ class Builder:
             under=agents.tool_around(self._turn, span) if span else None,
             span=span,
         )
-        self._leave(key, generation, records=len(events))
+        self._leave(key, generation, len(events))
 
     def tool(self, key: str, part: OpenPart) -> None:
         """A tool call: decision, result and its three spans."""
@@ -115,7 +115,7 @@ class Builder:
         call = ToolCall(
             key=key, owner=owner, decision=decision, result=result, span=span, wait=wait, run=run
         )
-        self._leave(key, call, records=len(events))
+        self._leave(key, call, len(events))
 
     def other(self, key: str, part: OpenPart) -> None:
         """A span that is neither request nor tool."""
@@ -124,7 +124,7 @@ class Builder:
             self._drop(key, part.events)
             return
         owner = agents.owner_of(self._turn, span) or agents.owner_around(self._turn, span)
-        self._leave(key, OtherWork(key=key, owner=owner, span=span), records=len(part.events))
+        self._leave(key, OtherWork(key=key, owner=owner, span=span), len(part.events))
 
     def drop(self, key: str, part: OpenPart) -> None:
         """Spans of something whose record has left, or came without what joins them."""
@@ -162,7 +162,7 @@ class Builder:
             answer=agent.answer,
             totals=agent.totals,
         )
-        self._settle(part, records=1 if agent.completed else 0)
+        self._settle(part, 1 if agent.completed else 0)
 
     def root(self, reason: ClosedBy) -> Root:
         """Close the turn: its edges are fixed from here on. The root is the last to ``leave``."""
@@ -190,7 +190,7 @@ class Builder:
         """The turn itself leaves."""
         if root.prompt is None and root.span:
             self.told_by_spans.append(spans.as_prompt(root.span))
-        self._settle(root, records=(root.prompt is not None) + (root.span is not None))
+        self._settle(root, (root.prompt is not None) + (root.span is not None))
 
     def moments(self, keys: list[str]) -> None:
         """Point events, and halves that stand alone, each at a place of its own.
@@ -229,7 +229,7 @@ class Builder:
             shown_ms=shown_ms,
             moved=not low_ms <= event.time_ms <= high_ms,
         )
-        self._settle(part, records=1)
+        self._settle(part, 1)
 
     def _halves_without_id(
         self, request: ModelRequest | ModelFailure, events: list[AnyEvent]
@@ -332,14 +332,20 @@ class Builder:
         self._turn.sent.add(digest(key))
         self.late += len(events)
 
-    def _leave(self, key: str, part: AnyPart, *, records: int) -> None:
-        self._turn.parts.pop(key, None)
-        self._turn.sent.add(digest(key))
-        self._settle(part, records=records)
+    def _leave(self, key: str, part: AnyPart, records: int) -> None:
+        turn = self._turn
+        turn.parts.pop(key, None)
+        turn.sent.add(digest(key))
+        self.settled.append(
+            Settled(
+                turn=turn.facts or frozen_facts(turn), part=part, observed=1, folded=records - 1
+            )
+        )
 
-    def _settle(self, part: AnyPart, *, records: int) -> None:
+    def _settle(self, part: AnyPart, records: int) -> None:
+        """What is no open part leaves; it may be told by no record of its own."""
         observed = 1 if records else 0
-        facts = self._turn.facts or frozen_facts(self._turn)
+        facts = frozen_facts(self._turn)
         self.settled.append(
             Settled(turn=facts, part=part, observed=observed, folded=records - observed)
         )

@@ -133,7 +133,7 @@ class Correlator:
 
     def _look(self, kind: int, key: str, now_ms: int) -> list[Settled]:
         if kind == _CUT:
-            turn = self._known_turn(key)
+            turn = self._changed_turns.get(key) or self._known_turn(key)
             return self._cut(turn, now_ms) if turn else []
         conversation = self._known_conversation(key)
         if conversation is None:
@@ -271,9 +271,7 @@ class Correlator:
             conversation.live.discard(key)
             self._changed_conversations[conversation.key] = conversation
         else:
-            at_ms = settling.later_look_ms(
-                turn, self._patience, prompted_again=prompted_again, now_ms=now_ms
-            )
+            at_ms = settling.later_look_ms(turn, self._patience, prompted_again, now_ms)
             if undecided:
                 at_ms = min(at_ms, now_ms + self._patience.settle_ms)
             self._plan_cut(turn, at_ms)
@@ -356,7 +354,7 @@ class Correlator:
             if turn is not None and not turn.is_finished():
                 conversation = self._current(turn.conversation)
                 again = sessions.prompted_after(conversation, turn.order())
-                at_ms = settling.next_look_ms(turn, self._patience, prompted_again=again)
+                at_ms = settling.next_look_ms(turn, self._patience, again)
                 self._plan_cut(turn, at_ms)
         self._touched.clear()
 

@@ -11,11 +11,11 @@ from typing import Final
 
 from bridge.correlate import agents, closing
 from bridge.correlate.building import Builder
-from bridge.correlate.closing import Patience, has_passed
+from bridge.correlate.closing import SET_BACK_MS, Patience
 from bridge.correlate.halves import AWAITS_RECORD, COMPLETE, MOMENT, RECORD, SPAN, TRACED
 from bridge.correlate.state import AgentState, LiveTurn, OpenPart
 from bridge.model.events import AnyEvent
-from bridge.model.parts import Settled
+from bridge.model.parts import ClosedBy, Settled
 
 _WORK: Final[Mapping[str, int]] = dict.fromkeys("gtdc", 0) | {"m": 1, "u": 1, "s": 1, "w": 2}
 """Kind of part that is work → when it has its turn: spans without records after the others, for
@@ -46,11 +46,9 @@ class Cut:
         self._now_ms = now_ms
         self._build = Builder(turn, traced=traced)
         self._idle = self._passed(patience.idle_ms, turn.touched_ms)
-        self._reason = (
-            None
-            if turn.closed_by or undecided
-            else closing.closed_by(turn, patience, prompted_again=prompted_again, now_ms=now_ms)
-        )
+        self._reason: ClosedBy | None = None
+        if turn.closed_by is None and not undecided:
+            self._reason = closing.closed_by(turn, patience, prompted_again, now_ms)
 
     @property
     def late(self) -> int:
@@ -107,24 +105,26 @@ class Cut:
         if self._idle:
             return True
         if part.told & COMPLETE:
-            wait_ms = self._patience.settle_ms
-            return self._passed(wait_ms, part.touched_ms) and self._has_its_span(key, part)
-        if part.told & RECORD or not self._passed(self._patience.span_settle_ms, part.touched_ms):
+            is_settled = self._passed(self._patience.settle_ms, part.touched_ms)
+            is_promised = self._traced or part.told & TRACED
+            return is_settled and (not is_promised or self._has_its_span(key, part))
+        return not part.told & RECORD and self._is_alone_for_good(key, part)
+
+    def _has_its_span(self, key: str, part: OpenPart) -> bool:
+        """Whether the span is there that its records promise by naming a trace, and others' too."""
+        if part.told & SPAN or key[0] == "c":
+            return True
+        return self._passed(self._patience.span_settle_ms, part.touched_ms)
+
+    def _is_alone_for_good(self, key: str, part: OpenPart) -> bool:
+        """Whether spans are not to wait for records any more."""
+        if not self._passed(self._patience.span_settle_ms, part.touched_ms):
             return False
         if key[0] == "w" and not (self._turn.closed_by or self._reason):
             return False  # its tool, which may run for long, tells of itself when it is back
         if part.told & AWAITS_RECORD and self._turn.has_logs:
             return False  # a record comes where logs are exported, but for auxiliary requests
         return not (key[0] in "muw" and self._may_be_taken())
-
-    def _has_its_span(self, key: str, part: OpenPart) -> bool:
-        """Whether its span is there, or is not to come.
-
-        One is to come where its records name a trace, or others of the session had spans.
-        """
-        if part.told & SPAN or not (self._traced or part.told & TRACED) or key[0] == "c":
-            return True
-        return self._passed(self._patience.span_settle_ms, part.touched_ms)
 
     def _may_be_taken(self) -> bool:
         """Whether records may still come that spans without their id are the other half of."""
@@ -186,29 +186,30 @@ class Cut:
         return turn.closed_by is not None or inside
 
     def _passed(self, wait_ms: int, since_ms: int) -> bool:
-        return has_passed(wait_ms, since_ms, self._now_ms)
+        now_ms = self._now_ms
+        return now_ms >= since_ms + wait_ms or now_ms < since_ms - SET_BACK_MS
 
 
-def next_look_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool) -> int:
+def next_look_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> int:
     """The earliest time at which ``Cut`` can find something due."""
-    return min(_looks_ms(turn, patience, prompted_again=prompted_again))
+    return min(_looks_ms(turn, patience, prompted_again))
 
 
-def later_look_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool, now_ms: int) -> int:
+def later_look_ms(turn: LiveTurn, patience: Patience, prompted_again: bool, now_ms: int) -> int:
     """The earliest time after a ``Cut`` at which another can find something due.
 
     What was settled by then and is still there waits for more than time: an agent for its end, an
     event for the turn's edge. A new record, or the turn's end, gives it its chance.
     """
-    looks_ms = _looks_ms(turn, patience, prompted_again=prompted_again)
+    looks_ms = _looks_ms(turn, patience, prompted_again)
     return min(
         [at_ms for at_ms in looks_ms if at_ms > now_ms], default=now_ms + patience.settle_ms + 1
     )
 
 
-def _looks_ms(turn: LiveTurn, patience: Patience, *, prompted_again: bool) -> list[int]:
+def _looks_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> list[int]:
     if turn.closed_by is None:
-        ends = closing.deadlines(turn, patience, prompted_again=prompted_again)
+        ends = closing.deadlines(turn, patience, prompted_again)
         looks_ms = [due_ms for due_ms, _ in ends]
     else:
         looks_ms = [turn.touched_ms + patience.idle_ms]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from operator import add
 from typing import Any
 
 import msgspec
@@ -12,13 +11,8 @@ from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolRe
 
 def add_tokens(usage: dict[str, int], more: Mapping[str, int]) -> None:
     """Add tokens to what was used before, by usage key."""
-    if not usage:
-        usage.update(more)
-    elif more.keys() <= usage.keys():  # nearly always: then nothing of it is Python's to loop over
-        sums = map(add, map(usage.__getitem__, more), more.values())
-        usage.update(zip(more, sums, strict=True))
-    else:
-        usage.update({key: usage.get(key, 0) + tokens for key, tokens in more.items()})
+    for key, tokens in more.items():
+        usage[key] = usage.get(key, 0) + tokens
 
 
 class Totals(msgspec.Struct, kw_only=True, array_like=True, gc=False):
