@@ -4,9 +4,7 @@ Events are summed and metrics folded as they come. After ``session_idle_ms`` wit
 stretch has ended: it becomes a summary of what it alone added, so that summaries can be summed.
 """
 
-from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Any
 
 import msgspec
 
@@ -14,14 +12,8 @@ from bridge.correlate import series
 from bridge.correlate.series import SeriesTotal
 from bridge.correlate.state import Order
 from bridge.model.events import (
-    AnyEvent,
-    ModelFailure,
-    ModelRequest,
     Origin,
-    PointEvent,
     Record,
-    ToolDecision,
-    ToolResult,
     UserPrompt,
 )
 from bridge.model.measures import Measure, Measurement
@@ -35,8 +27,7 @@ from bridge.model.sessions import (
     SessionTotals,
     Summary,
 )
-from bridge.model.spans import TurnSpan
-from bridge.model.totals import Totals, add_tokens
+from bridge.model.totals import Totals
 
 ROUNDING_PICOUSD = 1_000_000
 """Events tell whole micro-dollars, metrics do not round: a micro-dollar for each request."""
@@ -100,20 +91,6 @@ def note_record(activity: Activity, record: Record, order: Order) -> None:
             runs[-1] = (first, order)  # and follows the one before
             return
     _note_order(activity, order)
-
-
-def note_event(activity: Activity, event: AnyEvent) -> bool:
-    """Sum one event in. Called once for each, whatever turn it belongs to.
-
-    Returns:
-        Whether that changes what is told of the session while its stretch goes on.
-    """
-    summed = _SUMMED.get(type(event))
-    tell = summed(activity, event) if summed else False
-    if activity.shown or type(event) is PointEvent or is_check(event.session_id):
-        return tell
-    activity.shown = True
-    return True
 
 
 def measure(activity: Activity, measurement: Measurement) -> bool:
@@ -287,67 +264,6 @@ def _widen(activity: Activity, session_id: str | None, origin: Origin, time_ms: 
     activity.since_ms = min(activity.since_ms or time_ms, time_ms)
     activity.start_ms = min(activity.start_ms, shown_ms)
     activity.end_ms = max(activity.end_ms, shown_ms)
-
-
-def _sum_prompt(activity: Activity, prompt: UserPrompt) -> bool:
-    activity.numbers.prompts += not prompt.synthetic
-    earlier = activity.first_prompt
-    if earlier is None or prompt.order < earlier.order:
-        activity.first_prompt = prompt
-    return False
-
-
-def _sum_turn_span(activity: Activity, span: TurnSpan) -> bool:
-    activity.began_ms = min(activity.began_ms or span.began_ms, span.began_ms)
-    return False
-
-
-def _sum_request(activity: Activity, request: ModelRequest) -> bool:
-    numbers = activity.numbers
-    numbers.totals.add_request(request)
-    _add(numbers.models, request.model, request)
-    if request.agent_type:
-        _add(numbers.agents, request.agent_type, request)
-    return False
-
-
-def _sum_failure(activity: Activity, failure: ModelFailure) -> bool:
-    activity.numbers.totals.add_failure(failure)
-    return False
-
-
-def _sum_decision(activity: Activity, decision: ToolDecision) -> bool:
-    totals = activity.numbers.totals
-    is_first = not (totals.tools or totals.rejections)
-    totals.add_decision(decision)
-    return is_first and not decision.accepted
-
-
-def _sum_result(activity: Activity, result: ToolResult) -> bool:
-    totals = activity.numbers.totals
-    is_first = not (totals.tools or totals.rejections)
-    totals.add_result(result)
-    return is_first or not result.success
-
-
-_SUMMED: Mapping[type, Callable[[Activity, Any], bool]] = {
-    UserPrompt: _sum_prompt,
-    ModelRequest: _sum_request,
-    ModelFailure: _sum_failure,
-    ToolDecision: _sum_decision,
-    ToolResult: _sum_result,
-    TurnSpan: _sum_turn_span,
-}
-"""Kind of event → what sums it in, and tells whether the session's tool errors are others now."""
-
-
-def _add(sums: dict[str, ModelSums], key: str, request: ModelRequest) -> None:
-    entry = sums.get(key)
-    if entry is None:
-        entry = sums[key] = ModelSums()
-    entry.requests += 1
-    entry.cost_picousd += request.cost_picousd or 0
-    add_tokens(entry.usage, request.usage)
 
 
 def _whole(numbers: SessionNumbers, measure: Measure, **attributes: str) -> int:

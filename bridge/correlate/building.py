@@ -3,11 +3,9 @@
 ``settling`` decides when; nothing here asks for the time.
 """
 
-from typing import Any
-
-from bridge.correlate import agents, spans
+from bridge.correlate import agents, joining, spans
 from bridge.correlate.halves import DECIDED
-from bridge.correlate.state import AgentState, LiveTurn, OpenPart, Order
+from bridge.correlate.state import AgentState, LiveTurn, OpenPart
 from bridge.correlate.turns import digest, has_open_tool
 from bridge.model.events import (
     AnyEvent,
@@ -34,14 +32,8 @@ from bridge.model.parts import (
 )
 from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait
 
-Halves = dict[type, Any]
-"""Kind of event → event."""
-
 Momentary = PointEvent | ModelAnswer | RawBody | UserPrompt
 """What can stand alone, at one moment."""
-
-_ANSWER_GAP_MS = 2_000
-"""An answer follows its request at once; only clients that give no request id need this."""
 
 
 class Builder:
@@ -64,12 +56,12 @@ class Builder:
     def generation(self, key: str, part: OpenPart) -> None:
         """A model request, its answer, its raw bodies and its span."""
         events = part.events
-        halves = _earliest(events)
+        halves = joining.earliest(events)
         request: ModelRequest | ModelFailure | None
         request = halves.get(ModelRequest) or halves.get(ModelFailure)
         if request is not None and (more := self._halves_without_id(request, events)):
             events = [*events, *more]
-            halves = _earliest(events)
+            halves = joining.earliest(events)
         span: ModelSpan | None = halves.get(ModelSpan)
         if request is None:
             if span is None:
@@ -77,7 +69,7 @@ class Builder:
                 return
             request = self._told_by_span(key, span)
         owner = self._place(request, span, part.touched_ms)
-        answer = _latest_answer(events) if ModelAnswer in halves else None
+        answer = joining.latest_answer(events) if ModelAnswer in halves else None
         if answer and owner:
             agents.place(self._turn, owner, answer, part.touched_ms)
         generation = Generation(
@@ -85,7 +77,7 @@ class Builder:
             owner=owner,
             request=request,
             answer=answer,
-            bodies=_bodies(events) if RawBody in halves else (),
+            bodies=joining.bodies(events) if RawBody in halves else (),
             under=agents.tool_around(self._turn, span) if span else None,
             span=span,
         )
@@ -94,7 +86,7 @@ class Builder:
     def tool(self, key: str, part: OpenPart) -> None:
         """A tool call: decision, result and its three spans."""
         events = self._tool_events(key, part)
-        halves = _earliest(events)
+        halves = joining.earliest(events)
         decision: ToolDecision | None = halves.get(ToolDecision)
         result: ToolResult | None = halves.get(ToolResult)
         span: ToolSpan | None = halves.get(ToolSpan)
@@ -119,7 +111,7 @@ class Builder:
 
     def other(self, key: str, part: OpenPart) -> None:
         """A span that is neither request nor tool."""
-        span: OtherSpan | None = _earliest(part.events).get(OtherSpan)
+        span: OtherSpan | None = joining.earliest(part.events).get(OtherSpan)
         if span is None:
             self._drop(key, part.events)
             return
@@ -133,7 +125,7 @@ class Builder:
     def complete_agent(self, key: str, part: OpenPart) -> None:
         """A completion is kept with its agent, which leaves on its own terms."""
         del self._turn.parts[key]
-        for event in sorted(part.events, key=_order):
+        for event in sorted(part.events, key=joining.order_of):
             owner = event.agent_id or agents.completed_owner(self._turn, event)
             agent = self._turn.agents.get(owner)
             if agent and (agent.sent or agent.completed):
@@ -198,7 +190,7 @@ class Builder:
         What happened before the turn stands at its beginning, what happened after it at its end.
         """
         events = [event for key in keys for event in self._turn.parts.pop(key).events]
-        points = sorted((e for e in events if isinstance(e, Momentary)), key=_order)
+        points = sorted((e for e in events if isinstance(e, Momentary)), key=joining.order_of)
         low_ms, high_ms = self._edges()
         behind = [point for point in points if point.time_ms > high_ms]
         for point in points[: len(points) - len(behind)]:
@@ -241,7 +233,7 @@ class Builder:
         body_ids = {e.body_id for e in events if type(e) is RawBody and e.body_id}
         keys: list[str | None] = [f"b:{body_id}" for body_id in sorted(body_ids)]
         if request.request_id is None:
-            keys.append(self._answer_by_order(request))
+            keys.append(joining.answer_by_order(self._turn, request))
         if self._traced and not any(type(event) is ModelSpan for event in events):
             keys.append(spans.model_span_key(self._turn, request))
         return [event for key in keys for event in self._taken(key)]
@@ -258,18 +250,18 @@ class Builder:
         """The events of a tool call, those that do not name it among them."""
         events = part.events
         if not part.told & DECIDED:
-            result: ToolResult | None = _earliest(events).get(ToolResult)
+            result: ToolResult | None = joining.earliest(events).get(ToolResult)
             if result and result.call_id is None:
-                events = [*events, *self._taken(self._decision_by_order(result))]
+                events = [*events, *self._taken(joining.decision_by_order(self._turn, result))]
         return self._with_spans(key, events) if self._traced else events
 
     def _with_spans(self, key: str, events: list[AnyEvent]) -> list[AnyEvent]:
-        halves = _earliest(events)
+        halves = joining.earliest(events)
         told: ToolDecision | ToolResult | None = halves.get(ToolResult) or halves.get(ToolDecision)
         if told and ToolSpan not in halves:
             found = self._taken(spans.tool_span_key(self._turn, told.name, told.time_ms))
             events = [*events, *found]
-        span: ToolSpan | None = _earliest(events).get(ToolSpan)
+        span: ToolSpan | None = joining.earliest(events).get(ToolSpan)
         if span:  # the wait knows only its parent
             events = [*events, *self._taken(f"w:{span.otel_span_id}")]
         self._know_spans(key, events)
@@ -282,34 +274,6 @@ class Builder:
             return []
         self._turn.sent.add(digest(key))
         return part.events
-
-    def _answer_by_order(self, request: ModelRequest | ModelFailure) -> str | None:
-        following = [
-            (event.order, key)
-            for key, part in self._turn.parts.items()
-            if key.startswith("a:")
-            for event in part.events
-            if isinstance(event, ModelAnswer)
-            and event.agent_id == request.agent_id
-            and event.model in {None, request.model}
-            and request.order < event.order
-            and event.time_ms <= request.time_ms + _ANSWER_GAP_MS
-        ]
-        return min(following)[1] if following else None
-
-    def _decision_by_order(self, result: ToolResult) -> str | None:
-        """The earliest waiting decision for a tool of that name, for clients without call ids."""
-        waiting = [
-            (event.order, key)
-            for key, part in self._turn.parts.items()
-            if key.startswith("d:")
-            for event in part.events
-            if isinstance(event, ToolDecision)
-            and event.accepted
-            and event.name == result.name
-            and event.order < result.order
-        ]
-        return min(waiting)[1] if waiting else None
 
     def _know_spans(self, key: str, events: list[AnyEvent]) -> None:
         """What these spans hold below them belongs to this call, under whatever key it came."""
@@ -371,24 +335,3 @@ def _is_interrupted(turn: LiveTurn) -> bool:
     """A person's prompt that nothing followed; built-in commands need no answer."""
     did_nothing = turn.last_ms is None and not turn.agents and not has_open_tool(turn)
     return did_nothing and not (turn.prompt and turn.prompt.built_in)
-
-
-def _earliest(events: list[AnyEvent]) -> Halves:
-    """The earliest event of each kind; nearly always there is one of each."""
-    halves: Halves = {type(event): event for event in events}
-    if len(halves) < len(events):
-        halves = {type(event): event for event in sorted(events, key=_order, reverse=True)}
-    return halves
-
-
-def _latest_answer(events: list[AnyEvent]) -> ModelAnswer | None:
-    answers = (event for event in events if isinstance(event, ModelAnswer))
-    return max(answers, key=_order, default=None)
-
-
-def _bodies(events: list[AnyEvent]) -> tuple[RawBody, ...]:
-    return tuple(event for event in sorted(events, key=_order) if isinstance(event, RawBody))
-
-
-def _order(event: AnyEvent) -> Order:
-    return event.order

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bridge.correlate import activity, building, sessions, settling, turns
+from bridge.correlate import activity, building, sessions, settling, sums, turns
 from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.held import Held
 from bridge.correlate.looks import Looks
@@ -202,7 +202,7 @@ class Correlator:
         outcome = turns.fold(turn, record, order)
         if outcome is not None:
             self._outcomes[outcome] += 1
-        elif activity.note_event(conversation.activity, record.event):
+        elif sums.note_event(conversation.activity, record.event):
             self._to_tell.add(conversation.key)
         if turn.closed_by and type(record.event) is ModelRequest:
             self._costed.add(key)
@@ -281,7 +281,7 @@ class Correlator:
         """Sum in what no record has told, and is told now by its spans alone."""
         self._changed_conversations[conversation.key] = conversation
         for event in told:
-            if activity.note_event(conversation.activity, event):
+            if sums.note_event(conversation.activity, event):
                 self._to_tell.add(conversation.key)
 
     def _end_stretch(self, conversation: Conversation, now_ms: int) -> list[Settled]:

@@ -5,7 +5,7 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.correlate import activity, halves
+from bridge.correlate import activity, halves, sums
 from bridge.correlate.activity import Activity
 from bridge.correlate.halves import HALVES
 from bridge.correlate.notes import NOTES
@@ -121,7 +121,7 @@ def test_an_event_changes_what_is_told_if_and_only_if_it_says_so(seen: list[Any]
     for event in seen:
         told = found.shown, found.numbers.tool_errors
 
-        changes = activity.note_event(found, event)
+        changes = sums.note_event(found, event)
 
         assert changes == ((found.shown, found.numbers.tool_errors) != told)
 
