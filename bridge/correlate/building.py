@@ -59,8 +59,8 @@ class Builder:
         halves = joining.earliest(events)
         request: ModelRequest | ModelFailure | None
         request = halves.get(ModelRequest) or halves.get(ModelFailure)
-        if request is not None and (more := self._halves_without_id(request, events)):
-            events = [*events, *more]
+        if request is not None and (self._traced or RawBody in halves or not request.request_id):
+            events = [*events, *self._halves_without_id(request, events)]
             halves = joining.earliest(events)
         span: ModelSpan | None = halves.get(ModelSpan)
         if request is None:

@@ -15,21 +15,15 @@ import msgspec
 
 from bridge.correlate import activity, building, sessions, settling, sums, turns
 from bridge.correlate.closing import Patience, has_passed
-from bridge.correlate.held import Held
 from bridge.correlate.looks import Looks
 from bridge.correlate.saved import (
     Archive,
     Bounds,
     Changes,
-    SavedConversation,
-    SavedTurn,
-    decode_conversation,
-    decode_turn,
-    saved_conversation,
-    saved_turn,
 )
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
+from bridge.correlate.states import States
 from bridge.model.events import AnyEvent, ModelRequest, Origin, Record, UserPrompt
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
@@ -51,14 +45,11 @@ class Correlator:
     def __init__(self, patience: Patience, archive: Archive, bounds: Bounds | None = None) -> None:
         bounds = bounds or Bounds()
         self._patience = patience
-        self._archive = archive
-        self._most_changed = bounds.changed
-        self._turns: Held[LiveTurn] = Held(bounds.held, bounds.held_bytes)
-        self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
+        self._states = States(archive, bounds)
+        self._changed_turns = self._states.changed_turns
+        self._changed_conversations = self._states.changed_conversations
         self._looks = Looks(archive, patience.longest_ms, bounds.looks)
         self._touched: set[str] = set()
-        self._changed_turns: dict[str, LiveTurn] = {}
-        self._changed_conversations: dict[str, Conversation] = {}
         self._costed: set[str] = set()
         self._ended: set[str] = set()
         self._to_tell: set[str] = set()
@@ -70,19 +61,19 @@ class Correlator:
     @property
     def is_full(self) -> bool:
         """Whether so much has changed that it has to be saved before anything else is touched."""
-        return len(self._changed_turns) + len(self._changed_conversations) >= self._most_changed
+        return self._states.is_full
 
     @property
     def held(self) -> int:
         """Conversations, turns and looks in memory."""
-        return len(self._turns) + len(self._conversations) + self._looks.near
+        return self._states.held + self._looks.near
 
     def fold(self, record: Record) -> None:
         """Take one record in."""
         event = record.event
         order = event.order
         key = event.conversation
-        conversation = self._changed_conversations.get(key) or self._changing(key)
+        conversation = self._changed_conversations.get(key) or self._states.changing(key)
         activity.note_record(conversation.activity, record, order)
         if conversation.end_ms is None:
             self._look_at_activity(conversation, record.arrived_ms)
@@ -103,7 +94,7 @@ class Correlator:
 
     def measure(self, measurement: Measurement) -> None:
         """Take one metric point in. It ends at once, as part of its session's totals."""
-        conversation = self._changing(measurement.point.conversation)
+        conversation = self._states.changing(measurement.point.conversation)
         new = activity.measure(conversation.activity, measurement)
         if new:
             self._to_tell.add(conversation.key)
@@ -119,7 +110,8 @@ class Correlator:
         have been without the pause.
         """
         settled: list[Settled] = []
-        while not self.is_full:
+        states = self._states
+        while not states.is_full:
             if self._touched:
                 self._look_at_touched()
             look = self._looks.take_due(now_ms)
@@ -133,9 +125,9 @@ class Correlator:
 
     def _look(self, kind: int, key: str, now_ms: int) -> list[Settled]:
         if kind == _CUT:
-            turn = self._changed_turns.get(key) or self._known_turn(key)
+            turn = self._states.known_turn(key)
             return self._cut(turn, now_ms) if turn else []
-        conversation = self._known_conversation(key)
+        conversation = self._states.known_conversation(key)
         if conversation is None:
             return []
         self._changed_conversations[key] = conversation
@@ -149,56 +141,24 @@ class Correlator:
         self._look_at_touched()
         totals = tuple(self._session_totals())
         changes = Changes(
-            turns=tuple(self._save_turn(key) for key in sorted(self._changed_turns)),
-            conversations=tuple(
-                self._save_conversation(key) for key in sorted(self._changed_conversations)
-            ),
+            turns=self._states.saved_turns(),
+            conversations=self._states.saved_conversations(),
             outcomes=dict(self._outcomes),
             sessions=totals,
             costs=tuple(self._prompt_costs()),
             looks=self._looks.take_changes(),
         )
-        self._forget()
+        self._states.forget()
+        self._costed.clear()
+        self._ended.clear()
+        self._to_tell.clear()
+        self._outcomes.clear()
         return changes
-
-    def _changing(self, key: str) -> Conversation:
-        """A conversation that is about to change, and then to be saved."""
-        changed = self._changed_conversations.get(key)
-        if changed is None:
-            changed = self._changed_conversations[key] = self._conversation(key)
-        return changed
-
-    def _current(self, key: str) -> Conversation:
-        """A conversation that is only looked at; nearly always it has just changed."""
-        return self._changed_conversations.get(key) or self._conversation(key)
-
-    def _conversation(self, key: str) -> Conversation:
-        known = self._known_conversation(key)
-        return known or self._conversations.hold(key, Conversation(key=key))
-
-    def _known_conversation(self, key: str) -> Conversation | None:
-        conversation = self._conversations.use(key)
-        if conversation is None and (saved := self._archive.conversation(key)):
-            conversation = self._conversations.hold(key, decode_conversation(saved))
-            self._conversations.weigh(key, len(saved))
-        return conversation
-
-    def _known_turn(self, key: str) -> LiveTurn | None:
-        turn = self._turns.use(key)
-        if turn is None and (saved := self._archive.turn(key)):
-            turn = self._turns.hold(key, decode_turn(saved))
-            self._turns.weigh(key, len(saved))
-        return turn
 
     def _fold_into_turn(
         self, conversation: Conversation, key: str, record: Record, order: Order
     ) -> None:
-        turn = self._changed_turns.get(key)
-        if turn is None:
-            turn = self._known_turn(key)
-            if turn is None:
-                turn = self._turns.hold(key, turns.new_turn(key, record, order))
-            self._changed_turns[key] = turn
+        turn = self._changed_turns.get(key) or self._states.changing_turn(key, record, order)
         outcome = turns.fold(turn, record, order)
         if outcome is not None:
             self._outcomes[outcome] += 1
@@ -230,12 +190,12 @@ class Correlator:
         origin = conversation.activity.origin
         if origin is None or conversation.has_logs:
             return False
-        installation = self._changing(sessions.installation_key(origin))
+        installation = self._states.changing(sessions.installation_key(origin))
         return now_ms - installation.last_log_ms < self._patience.idle_ms
 
     def _note_logs(self, record: Record) -> None:
         """Remember, to within minutes, that an installation sends log records."""
-        installation = self._conversation(sessions.installation_key(record.origin))
+        installation = self._states.conversation(sessions.installation_key(record.origin))
         if record.arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
             installation.last_log_ms = record.arrived_ms
             self._changed_conversations[installation.key] = installation
@@ -248,7 +208,7 @@ class Correlator:
         self._changed_turns[key] = turn
         if turn.is_finished():
             return []
-        conversation = self._current(turn.conversation)
+        conversation = self._states.conversation(turn.conversation)
         undecided = sessions.is_undecided(conversation, self._patience, now_ms=now_ms)
         prompted_again = sessions.prompted_after(conversation, turn.order())
         was_closed = turn.closed_by is not None
@@ -350,34 +310,25 @@ class Correlator:
     def _look_at_touched(self) -> None:
         """Plan the next look at turns once for all the records that came together."""
         for key in sorted(self._touched):
-            turn = self._changed_turns.get(key) or self._known_turn(key)
+            turn = self._states.known_turn(key)
             if turn is not None and not turn.is_finished():
-                conversation = self._current(turn.conversation)
+                conversation = self._states.conversation(turn.conversation)
                 again = sessions.prompted_after(conversation, turn.order())
                 at_ms = settling.next_look_ms(turn, self._patience, again)
                 self._plan_cut(turn, at_ms)
         self._touched.clear()
 
-    def _save_turn(self, key: str) -> SavedTurn:
-        saved = saved_turn(self._changed_turns[key])
-        self._turns.weigh(key, len(saved.state))
-        return saved
-
-    def _save_conversation(self, key: str) -> SavedConversation:
-        saved = saved_conversation(self._changed_conversations[key])
-        self._conversations.weigh(key, len(saved.state))
-        return saved
-
     def _session_totals(self) -> Iterator[SessionTotals]:
         """Of the sessions of which something is to be told, or whose stretch has ended."""
         for key in sorted(self._to_tell | self._ended):
-            totals = activity.totals(self._conversations[key].activity, final=key in self._ended)
+            told_of = self._changed_conversations[key].activity
+            totals = activity.totals(told_of, final=key in self._ended)
             if totals:
                 yield totals
 
     def _prompt_costs(self) -> Iterator[PromptCost]:
         for key in sorted(self._costed):
-            turn = self._turns[key]
+            turn = self._changed_turns[key]
             if activity.is_check(turn.session_id):
                 continue
             yield PromptCost(
@@ -385,19 +336,3 @@ class Correlator:
                 start_ms=turn.start_ms,
                 totals=turn.totals.copy(),
             )
-
-    def _forget(self) -> None:
-        for key, turn in self._changed_turns.items():
-            if turn.is_finished():
-                self._turns.drop(key)
-        for key, conversation in self._changed_conversations.items():
-            if conversation.resting:
-                self._conversations.drop(key)
-        self._turns.shrink()
-        self._conversations.shrink()
-        self._changed_turns.clear()
-        self._changed_conversations.clear()
-        self._costed.clear()
-        self._ended.clear()
-        self._to_tell.clear()
-        self._outcomes.clear()
