@@ -83,7 +83,7 @@ def note_record(activity: Activity, record: Record, order: Order) -> None:
         activity.end_ms = time_ms  # nearly every record is later than those before it
     else:
         _widen(activity, record.event.session_id, record.origin, time_ms)
-    if record.event.sequence is None:
+    if sequence < 0 and record.event.sequence is None:
         return
     if runs := activity.runs:
         first, last = runs[-1]

@@ -7,6 +7,7 @@ from bridge.correlate import agents, joining, spans
 from bridge.correlate.halves import DECIDED
 from bridge.correlate.state import AgentState, LiveTurn, OpenPart
 from bridge.correlate.turns import digest, has_open_tool
+from bridge.model.event import order_of
 from bridge.model.events import (
     AnyEvent,
     ModelAnswer,
@@ -125,7 +126,7 @@ class Builder:
     def complete_agent(self, key: str, part: OpenPart) -> None:
         """A completion is kept with its agent, which leaves on its own terms."""
         del self._turn.parts[key]
-        for event in sorted(part.events, key=joining.order_of):
+        for event in sorted(part.events, key=order_of):
             owner = event.agent_id or agents.completed_owner(self._turn, event)
             agent = self._turn.agents.get(owner)
             if agent and (agent.sent or agent.completed):
@@ -190,7 +191,7 @@ class Builder:
         What happened before the turn stands at its beginning, what happened after it at its end.
         """
         events = [event for key in keys for event in self._turn.parts.pop(key).events]
-        points = sorted((e for e in events if isinstance(e, Momentary)), key=joining.order_of)
+        points = sorted((e for e in events if isinstance(e, Momentary)), key=order_of)
         low_ms, high_ms = self._edges()
         behind = [point for point in points if point.time_ms > high_ms]
         for point in points[: len(points) - len(behind)]:

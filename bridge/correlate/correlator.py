@@ -24,6 +24,7 @@ from bridge.correlate.saved import (
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.correlate.states import States
+from bridge.model.event import order_of
 from bridge.model.events import AnyEvent, ModelRequest, Origin, Record, UserPrompt
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
@@ -71,7 +72,7 @@ class Correlator:
     def fold(self, record: Record) -> None:
         """Take one record in."""
         event = record.event
-        order = event.order
+        order = order_of(event)
         key = event.conversation
         conversation = self._changed_conversations.get(key) or self._states.changing(key)
         activity.note_record(conversation.activity, record, order)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bridge.correlate.state import LiveTurn, Order
+from bridge.correlate.state import LiveTurn
+from bridge.model.event import order_of
 from bridge.model.events import (
     AnyEvent,
     ModelAnswer,
@@ -18,11 +19,6 @@ _ANSWER_GAP_MS = 2_000
 
 Halves = dict[type, Any]
 """Kind of event → event."""
-
-
-def order_of(event: AnyEvent) -> Order:
-    """Sorts events as they happened."""
-    return event.order
 
 
 def earliest(events: list[AnyEvent]) -> Halves:

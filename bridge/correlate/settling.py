@@ -85,7 +85,7 @@ class Cut:
         work.sort()
         for _, _, key in work:
             part = parts.get(key)
-            if part is not None and self._is_due(key, part):
+            if part and self._is_due(key, part):
                 self._let_go(key, part)
 
     def _let_go(self, key: str, part: OpenPart) -> None:

@@ -70,4 +70,10 @@ class Event(
     @property
     def order(self) -> tuple[int, int, bytes]:
         """Sorts events as they happened: by time, inside a millisecond by sequence."""
-        return (self.time_ms, -1 if self.sequence is None else self.sequence, self.key)
+        return order_of(self)
+
+
+def order_of(event: Event) -> tuple[int, int, bytes]:
+    """``Event.order`` at half the cost, for those who ask it of every record."""
+    sequence = event.sequence
+    return (event.time_ms, -1 if sequence is None else sequence, event.key)
