@@ -3,6 +3,8 @@
 ``settling`` decides when; nothing here asks for the time.
 """
 
+from typing import Any, Final, get_args
+
 from bridge.correlate import agents, joining, spans
 from bridge.correlate.halves import DECIDED
 from bridge.correlate.state import AgentState, LiveTurn, OpenPart
@@ -35,6 +37,7 @@ from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait
 
 Momentary = PointEvent | ModelAnswer | RawBody | UserPrompt
 """What can stand alone, at one moment."""
+_MOMENTS: Final = frozenset(get_args(Momentary))
 
 
 class Builder:
@@ -70,7 +73,9 @@ class Builder:
                 return
             request = self._told_by_span(key, span)
         owner = self._place(request, span, part.touched_ms)
-        answer = joining.latest_answer(events) if ModelAnswer in halves else None
+        answer: ModelAnswer | None = halves.get(ModelAnswer)
+        if answer and len(halves) < len(events):
+            answer = joining.latest_answer(events)
         if answer and owner:
             agents.place(self._turn, owner, answer, part.touched_ms)
         generation = Generation(
@@ -191,13 +196,14 @@ class Builder:
         What happened before the turn stands at its beginning, what happened after it at its end.
         """
         events = [event for key in keys for event in self._turn.parts.pop(key).events]
-        points = sorted((e for e in events if isinstance(e, Momentary)), key=order_of)
-        low_ms, high_ms = self._edges()
+        points: list[Any] = [event for event in events if type(event) in _MOMENTS]
+        points.sort(key=order_of)
+        low_ms, high_ms = edges = self._edges()
         behind = [point for point in points if point.time_ms > high_ms]
         for point in points[: len(points) - len(behind)]:
-            self._moment(point, self._free_ms(max(low_ms, point.time_ms), high_ms))
+            self._moment(point, self._free_ms(max(low_ms, point.time_ms), high_ms), edges)
         for place, point in enumerate(behind, start=1 - len(behind)):
-            self._moment(point, max(low_ms, high_ms + place))
+            self._moment(point, max(low_ms, high_ms + place), edges)
 
     def _edges(self) -> tuple[int, int]:
         """First and last moment at which a point event can stand."""
@@ -212,8 +218,8 @@ class Builder:
         self._turn.taken_ms.add(wanted_ms)
         return wanted_ms
 
-    def _moment(self, event: Momentary, shown_ms: int) -> None:
-        low_ms, high_ms = self._edges()
+    def _moment(self, event: Momentary, shown_ms: int, edges: tuple[int, int]) -> None:
+        low_ms, high_ms = edges
         key = f"p:{event.key.hex()}"
         part = Moment(
             key=key,

@@ -56,6 +56,10 @@ def closed_by(
         prompted_again: Whether its session went on to another prompt.
         now_ms: Our clock.
     """
+    waited_ms = now_ms - turn.touched_ms
+    is_quiet = not 0 <= waited_ms < min(patience.quiet_ms, patience.idle_ms)
+    if not (is_quiet or prompted_again or turn.span):
+        return None  # nearly every look is at parts that have settled, while the turn goes on
     ends = deadlines(turn, patience, prompted_again)
     due_ms, reason = min(ends, key=_due_ms)
     passed = has_passed(due_ms - turn.touched_ms, turn.touched_ms, now_ms)

@@ -294,7 +294,8 @@ class Correlator:
 
         What is overdue is looked at now: looks come in one order, whoever reads them back later.
         """
-        at_ms = max(at_ms, self._clock_ms)
+        if at_ms < self._clock_ms:
+            at_ms = self._clock_ms
         if planned_ms is not None and planned_ms <= at_ms:
             return planned_ms
         if planned_ms is not None:

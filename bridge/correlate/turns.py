@@ -123,8 +123,10 @@ def _add(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outc
 def _join(part: OpenPart, event: AnyEvent, order: Order, told: int, arrived_ms: int) -> None:
     part.events.append(event)
     part.told |= told
-    part.touched_ms = max(part.touched_ms, arrived_ms)
-    part.order = min(part.order, order)
+    if arrived_ms > part.touched_ms:
+        part.touched_ms = arrived_ms
+    if order < part.order:
+        part.order = order
 
 
 def _note_origin(turn: LiveTurn, record: Record, order: Order) -> None:
