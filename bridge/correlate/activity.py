@@ -12,10 +12,7 @@ from bridge.correlate import series
 from bridge.correlate.series import SeriesTotal
 from bridge.correlate.state import Order
 from bridge.model.events import (
-    AnyEvent,
-    ModelRequest,
     Origin,
-    PointEvent,
     Record,
     UserPrompt,
 )
@@ -30,7 +27,6 @@ from bridge.model.sessions import (
     SessionTotals,
     Summary,
 )
-from bridge.model.spans import TurnSpan
 from bridge.model.totals import Totals
 
 ROUNDING_PICOUSD = 1_000_000
@@ -44,7 +40,7 @@ Run = tuple[Order, Order]
 """First and last (time, sequence, key) of events whose sequence numbers follow one another."""
 
 
-class Activity(msgspec.Struct, kw_only=True, array_like=True):
+class Activity(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """What is known of one session.
 
     Attributes:
@@ -78,36 +74,23 @@ class Activity(msgspec.Struct, kw_only=True, array_like=True):
     shown: bool = False
 
 
-def note_record(activity: Activity, record: Record) -> None:
+def note_record(activity: Activity, record: Record, order: Order) -> None:
     """A record of the session was seen: when, from whom, and whether one is missing before it."""
-    event = record.event
-    _touch(activity, event.session_id, record.origin, event.time_ms, record.arrived_ms)
-    if event.sequence is not None:
-        _note_order(activity, event.order)
-
-
-def note_event(activity: Activity, event: AnyEvent) -> bool:
-    """Sum one event in. Called once for each, whatever turn it belongs to.
-
-    Returns:
-        Whether that changes what is told of the session while its stretch goes on.
-    """
-    numbers = activity.numbers
-    told = activity.shown, numbers.tool_errors
-    numbers.totals.add(event)
-    if isinstance(event, UserPrompt):
-        numbers.prompts += not event.synthetic
-        earlier = activity.first_prompt
-        if earlier is None or event.order < earlier.order:
-            activity.first_prompt = event
-    if isinstance(event, TurnSpan):
-        activity.began_ms = min(activity.began_ms or event.began_ms, event.began_ms)
-    if isinstance(event, ModelRequest):
-        _add(numbers.models, event.model, event)
-        if event.agent_type:
-            _add(numbers.agents, event.agent_type, event)
-    activity.shown |= not isinstance(event, PointEvent) and not is_check(event.session_id)
-    return (activity.shown, numbers.tool_errors) != told
+    time_ms, sequence, _ = order
+    if record.arrived_ms > activity.touched_ms:
+        activity.touched_ms = record.arrived_ms
+    if activity.open and time_ms >= activity.end_ms:
+        activity.end_ms = time_ms  # nearly every record is later than those before it
+    else:
+        _widen(activity, record.event.session_id, record.origin, time_ms)
+    if sequence < 0 and record.event.sequence is None:
+        return
+    if runs := activity.runs:
+        first, last = runs[-1]
+        if sequence == last[1] + 1 and time_ms >= last[0]:
+            runs[-1] = (first, order)  # and follows the one before
+            return
+    _note_order(activity, order)
 
 
 def measure(activity: Activity, measurement: Measurement) -> bool:
@@ -120,7 +103,8 @@ def measure(activity: Activity, measurement: Measurement) -> bool:
     if total.total_pico == before_pico and point.series in activity.numbers.series:
         return True  # a counter told again: a client that is merely open is not active
     origin, seen_ms = measurement.origin, measurement.measured_ms
-    _touch(activity, point.session_id, origin, seen_ms, measurement.arrived_ms)
+    activity.touched_ms = max(activity.touched_ms, measurement.arrived_ms)
+    _widen(activity, point.session_id, origin, seen_ms)
     activity.numbers.series[point.series] = total.total_pico
     activity.shown |= point.measure != Measure.SESSIONS.value and total.total_pico != 0
     return True
@@ -247,9 +231,6 @@ def lost_records(runs: list[Run]) -> int:
 
 def _note_order(activity: Activity, order: Order) -> None:
     runs = activity.runs
-    if runs and order[1] == runs[-1][1][1] + 1 and order > runs[-1][1]:
-        runs[-1] = (runs[-1][0], order)  # nearly every event follows the one before
-        return
     if len(runs) == KEPT_RUNS and order < runs[0][0]:
         return  # it is not known any more whether it was missed
     runs = _with_event(runs, order)
@@ -272,9 +253,8 @@ def _with_event(runs: list[Run], order: Order) -> list[Run]:
     return joined
 
 
-def _touch(
-    activity: Activity, session_id: str | None, origin: Origin, time_ms: int, arrived_ms: int
-) -> None:
+def _widen(activity: Activity, session_id: str | None, origin: Origin, time_ms: int) -> None:
+    """The stretch reaches to a record, or begins with it."""
     shown_ms = max(time_ms, activity.free_ms)
     if not activity.open:
         activity.open, activity.start_ms, activity.end_ms = True, shown_ms, shown_ms
@@ -284,15 +264,6 @@ def _touch(
     activity.since_ms = min(activity.since_ms or time_ms, time_ms)
     activity.start_ms = min(activity.start_ms, shown_ms)
     activity.end_ms = max(activity.end_ms, shown_ms)
-    activity.touched_ms = max(activity.touched_ms, arrived_ms)
-
-
-def _add(sums: dict[str, ModelSums], key: str, request: ModelRequest) -> None:
-    entry = sums.setdefault(key, ModelSums())
-    entry.requests += 1
-    entry.cost_picousd += request.cost_picousd or 0
-    for name, tokens in request.usage.items():
-        entry.usage[name] = entry.usage.get(name, 0) + tokens
 
 
 def _whole(numbers: SessionNumbers, measure: Measure, **attributes: str) -> int:

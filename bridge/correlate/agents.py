@@ -8,8 +8,8 @@ Before 2.1.126 records do not tell a sub-agent's work from the main thread's, so
 the root.
 """
 
+from bridge.correlate.notes import start_ms
 from bridge.correlate.state import AgentState, LiveTurn, SpawnCall
-from bridge.correlate.turns import start_ms
 from bridge.model.event import Purpose
 from bridge.model.events import (
     AgentCompleted,
@@ -20,6 +20,8 @@ from bridge.model.events import (
 )
 from bridge.model.spans import SpanEvent, ToolSpan
 from bridge.model.totals import Totals
+
+_AGENT = Purpose.AGENT
 
 _UNNAMED_TYPES = frozenset({"custom", "default"})
 """What the client writes in place of a type it does not tell."""
@@ -35,15 +37,13 @@ def owner_of(turn: LiveTurn, event: AnyEvent, span: SpanEvent | None = None) -> 
     """
     if event.agent_id:
         return event.agent_id
-    if event.otel_span_id in turn.agent_spans:
+    if turn.agent_spans and event.otel_span_id in turn.agent_spans:
         return f"span:{event.otel_span_id}"
     if span and (owner := owner_around(turn, span)):
         return owner
-    if getattr(event, "purpose", None) is Purpose.AGENT:
-        return _by_time(turn, event)
-    if isinstance(event, ToolResult):
+    if type(event) is ToolResult:
         return _owner_of_result(turn, event)
-    return None
+    return _by_time(turn, event) if getattr(event, "purpose", None) is _AGENT else None
 
 
 def may_own(turn: LiveTurn, key: str, agent: AgentState, event: AnyEvent) -> bool:
@@ -60,7 +60,7 @@ def _owner_of_result(turn: LiveTurn, result: ToolResult) -> str | None:
     main = turn.prompt.otel_span_id if turn.prompt else None
     if main and result.otel_span_id and result.otel_span_id != main:
         return f"span:{result.otel_span_id}"
-    if result.spawns is None and _inside_agent(turn, result):
+    if turn.calls and result.spawns is None and _inside_agent(turn, result):
         return _by_time(turn, result)
     return None
 

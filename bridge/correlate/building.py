@@ -3,12 +3,13 @@
 ``settling`` decides when; nothing here asks for the time.
 """
 
-from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, Final, get_args
 
-from bridge.correlate import agents, spans
+from bridge.correlate import agents, joining, spans
+from bridge.correlate.halves import DECIDED
 from bridge.correlate.state import AgentState, LiveTurn, OpenPart
 from bridge.correlate.turns import digest, has_open_tool
+from bridge.model.event import order_of
 from bridge.model.events import (
     AnyEvent,
     ModelAnswer,
@@ -34,105 +35,94 @@ from bridge.model.parts import (
 )
 from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait
 
-E = TypeVar("E", bound=AnyEvent)
-
-_ANSWER_GAP_MS = 2_000
-"""An answer follows its request at once; only clients that give no request id need this."""
+Momentary = PointEvent | ModelAnswer | RawBody | UserPrompt
+"""What can stand alone, at one moment."""
+_MOMENTS: Final = frozenset(get_args(Momentary))
 
 
 class Builder:
     """Takes parts out of one turn.
 
     Attributes:
+        settled: Those that have left, in order.
         late: Records that came for something that had already left, or that spans told alone of
             work whose record had left before.
+        told_by_spans: What stands for records that never came.
     """
 
-    def __init__(self, turn: LiveTurn) -> None:
+    def __init__(self, turn: LiveTurn, *, traced: bool) -> None:
         self._turn = turn
+        self._traced = traced
+        self.settled: list[Settled] = []
         self.late = 0
+        self.told_by_spans: list[AnyEvent] = []
 
-    def generation(self, key: str, part: OpenPart) -> Iterator[Settled]:
+    def generation(self, key: str, part: OpenPart) -> None:
         """A model request, its answer, its raw bodies and its span."""
-        events = list(part.events)
-        request = _first(events, ModelRequest) or _first(events, ModelFailure)
-        if request is not None:
-            events += self._halves_without_id(request, part)
-        span = _first(events, ModelSpan)
-        if request is None and span is None:
-            yield from self.moments([key])
-            return
-        if request is None and span is not None:
-            request = spans.as_request(span)
-            self._turn.totals.add(request)
-            self._turn.sent_by_span.add(digest(key))
+        events = part.events
+        halves = joining.earliest(events)
+        request: ModelRequest | ModelFailure | None
+        request = halves.get(ModelRequest) or halves.get(ModelFailure)
+        if request is not None and (self._traced or RawBody in halves or not request.request_id):
+            events = [*events, *self._halves_without_id(request, events)]
+            halves = joining.earliest(events)
+        span: ModelSpan | None = halves.get(ModelSpan)
         if request is None:
-            return
-        answer = max(
-            (e for e in events if isinstance(e, ModelAnswer)), key=lambda e: e.order, default=None
-        )
+            if span is None:
+                self.moments([key])
+                return
+            request = self._told_by_span(key, span)
         owner = self._place(request, span, part.touched_ms)
+        answer: ModelAnswer | None = halves.get(ModelAnswer)
+        if answer and len(halves) < len(events):
+            answer = joining.latest_answer(events)
         if answer and owner:
             agents.place(self._turn, owner, answer, part.touched_ms)
-        yield self._leave(
-            key,
-            Generation(
-                key=key,
-                owner=owner,
-                request=request,
-                answer=answer,
-                bodies=tuple(e for e in sorted(events, key=_order) if isinstance(e, RawBody)),
-                under=agents.tool_around(self._turn, span) if span else None,
-                span=span,
-            ),
-            records=len(events),
+        generation = Generation(
+            key=key,
+            owner=owner,
+            request=request,
+            answer=answer,
+            bodies=joining.bodies(events) if RawBody in halves else (),
+            under=agents.tool_around(self._turn, span) if span else None,
+            span=span,
         )
+        self._leave(key, generation, len(events))
 
-    def tool(self, key: str, part: OpenPart) -> Iterator[Settled]:
+    def tool(self, key: str, part: OpenPart) -> None:
         """A tool call: decision, result and its three spans."""
-        events = list(part.events)
-        result, decision = _first(events, ToolResult), _first(events, ToolDecision)
-        if result and not decision and result.call_id is None:
-            events += self._taken(self._decision_by_order(result))
-        told = result or decision or _first(events, ToolDecision)
-        if told and not any(isinstance(e, ToolSpan) for e in events):
-            events += self._taken(spans.tool_span_key(self._turn, told.name, told.time_ms))
-        span, run = _first(events, ToolSpan), _first(events, ToolRun)
-        events += self._waits(span)
-        self._know_spans(key, events)
-        wait = _first(events, ToolWait)
+        events = self._tool_events(key, part)
+        halves = joining.earliest(events)
+        decision: ToolDecision | None = halves.get(ToolDecision)
+        result: ToolResult | None = halves.get(ToolResult)
+        span: ToolSpan | None = halves.get(ToolSpan)
+        run: ToolRun | None = halves.get(ToolRun)
+        wait: ToolWait | None = halves.get(ToolWait)
+        told = result or decision
         if told is None:
             told = spans.as_tool(span, run, wait)
+            if told is None:
+                self._drop(key, events)
+                return
             self._turn.totals.add(told)
-        if told is None:
-            self._drop(key, events)
-            return
+            self.told_by_spans.append(told)
+            decision, result = (told, None) if isinstance(told, ToolDecision) else (None, told)
         owner = self._place(told, span or run, part.touched_ms)
-        if key not in self._turn.calls and not self._turn.has_logs:
+        if not self._turn.has_logs and key not in self._turn.calls:
             agents.note_spawn(self._turn, key, owner, told, part.touched_ms)
-        yield self._leave(
-            key,
-            ToolCall(
-                key=key,
-                owner=owner,
-                decision=_first(events, ToolDecision)
-                or (told if isinstance(told, ToolDecision) else None),
-                result=told if isinstance(told, ToolResult) else None,
-                span=span,
-                wait=wait,
-                run=run,
-            ),
-            records=len(events),
+        call = ToolCall(
+            key=key, owner=owner, decision=decision, result=result, span=span, wait=wait, run=run
         )
+        self._leave(key, call, len(events))
 
-    def other(self, key: str, part: OpenPart) -> Iterator[Settled]:
+    def other(self, key: str, part: OpenPart) -> None:
         """A span that is neither request nor tool."""
-        span = _first(part.events, OtherSpan)
+        span: OtherSpan | None = joining.earliest(part.events).get(OtherSpan)
         if span is None:
             self._drop(key, part.events)
             return
         owner = agents.owner_of(self._turn, span) or agents.owner_around(self._turn, span)
-        yield self._leave(key, OtherWork(key=key, owner=owner, span=span), records=len(part.events))
+        self._leave(key, OtherWork(key=key, owner=owner, span=span), len(part.events))
 
     def drop(self, key: str, part: OpenPart) -> None:
         """Spans of something whose record has left, or came without what joins them."""
@@ -141,7 +131,7 @@ class Builder:
     def complete_agent(self, key: str, part: OpenPart) -> None:
         """A completion is kept with its agent, which leaves on its own terms."""
         del self._turn.parts[key]
-        for event in sorted(part.events, key=_order):
+        for event in sorted(part.events, key=order_of):
             owner = event.agent_id or agents.completed_owner(self._turn, event)
             agent = self._turn.agents.get(owner)
             if agent and (agent.sent or agent.completed):
@@ -149,7 +139,7 @@ class Builder:
             else:
                 agents.place(self._turn, owner, event, part.touched_ms)
 
-    def agent(self, key: str, agent: AgentState) -> Settled:
+    def agent(self, key: str, agent: AgentState) -> None:
         """A sub-agent, matched with the call that started it."""
         call_key = agents.match_call(self._turn, key, agent)
         call = self._turn.calls.get(call_key) if call_key else None
@@ -170,19 +160,19 @@ class Builder:
             answer=agent.answer,
             totals=agent.totals,
         )
-        return self._settled(part, records=1 if agent.completed else 0)
+        self._settle(part, 1 if agent.completed else 0)
 
-    def root(self, reason: ClosedBy) -> Settled:
-        """Close the turn: its edges are fixed from here on."""
+    def root(self, reason: ClosedBy) -> Root:
+        """Close the turn: its edges are fixed from here on. The root is the last to ``leave``."""
         turn = self._turn
         turn.closed_by = reason
-        turn.start_ms = turn.prompt.time_ms if turn.prompt else turn.order[0]
+        turn.start_ms = turn.prompt.time_ms if turn.prompt else turn.order()[0]
         turn.end_ms = max(turn.start_ms, turn.last_ms or 0)
         if turn.span:
             turn.start_ms = min(turn.start_ms or turn.span.began_ms, turn.span.began_ms)
             turn.end_ms = max(turn.start_ms, turn.span.time_ms)
         turn.totals.agents = len(turn.agents)
-        root = Root(
+        return Root(
             prompt=turn.prompt,
             start_ms=turn.start_ms,
             end_ms=turn.end_ms,
@@ -193,24 +183,27 @@ class Builder:
             closed_by=turn.closed_by,
             span=turn.span,
         )
-        return self._settled(root, records=(turn.prompt is not None) + (turn.span is not None))
 
-    def moments(self, keys: list[str]) -> Iterator[Settled]:
+    def leave(self, root: Root) -> None:
+        """The turn itself leaves."""
+        if root.prompt is None and root.span:
+            self.told_by_spans.append(spans.as_prompt(root.span))
+        self._settle(root, (root.prompt is not None) + (root.span is not None))
+
+    def moments(self, keys: list[str]) -> None:
         """Point events, and halves that stand alone, each at a place of its own.
 
         What happened before the turn stands at its beginning, what happened after it at its end.
         """
         events = [event for key in keys for event in self._turn.parts.pop(key).events]
-        points = sorted(
-            (e for e in events if isinstance(e, (PointEvent, ModelAnswer, RawBody, UserPrompt))),
-            key=_order,
-        )
-        low_ms, high_ms = self._edges()
+        points: list[Any] = [event for event in events if type(event) in _MOMENTS]
+        points.sort(key=order_of)
+        low_ms, high_ms = edges = self._edges()
         behind = [point for point in points if point.time_ms > high_ms]
         for point in points[: len(points) - len(behind)]:
-            yield self._moment(point, self._free_ms(max(low_ms, point.time_ms), high_ms))
+            self._moment(point, self._free_ms(max(low_ms, point.time_ms), high_ms), edges)
         for place, point in enumerate(behind, start=1 - len(behind)):
-            yield self._moment(point, max(low_ms, high_ms + place))
+            self._moment(point, max(low_ms, high_ms + place), edges)
 
     def _edges(self) -> tuple[int, int]:
         """First and last moment at which a point event can stand."""
@@ -225,10 +218,8 @@ class Builder:
         self._turn.taken_ms.add(wanted_ms)
         return wanted_ms
 
-    def _moment(
-        self, event: PointEvent | ModelAnswer | RawBody | UserPrompt, shown_ms: int
-    ) -> Settled:
-        low_ms, high_ms = self._edges()
+    def _moment(self, event: Momentary, shown_ms: int, edges: tuple[int, int]) -> None:
+        low_ms, high_ms = edges
         key = f"p:{event.key.hex()}"
         part = Moment(
             key=key,
@@ -237,22 +228,51 @@ class Builder:
             shown_ms=shown_ms,
             moved=not low_ms <= event.time_ms <= high_ms,
         )
-        return self._leave(key, part, records=1)
+        self._settle(part, 1)
 
     def _halves_without_id(
-        self, request: ModelRequest | ModelFailure, part: OpenPart
+        self, request: ModelRequest | ModelFailure, events: list[AnyEvent]
     ) -> list[AnyEvent]:
         """What belongs to a request and does not name it.
 
         The request body (known by the response body), an answer, a span.
         """
-        body_ids = {e.body_id for e in part.events if isinstance(e, RawBody) and e.body_id}
+        body_ids = {e.body_id for e in events if type(e) is RawBody and e.body_id}
         keys: list[str | None] = [f"b:{body_id}" for body_id in sorted(body_ids)]
         if request.request_id is None:
-            keys.append(self._answer_by_order(request))
-        if not any(isinstance(event, ModelSpan) for event in part.events):
+            keys.append(joining.answer_by_order(self._turn, request))
+        if self._traced and not any(type(event) is ModelSpan for event in events):
             keys.append(spans.model_span_key(self._turn, request))
         return [event for key in keys for event in self._taken(key)]
+
+    def _told_by_span(self, key: str, span: ModelSpan) -> ModelRequest | ModelFailure:
+        """The request whose record never came."""
+        request = spans.as_request(span)
+        self._turn.totals.add(request)
+        self._turn.sent_by_span.add(digest(key))
+        self.told_by_spans.append(request)
+        return request
+
+    def _tool_events(self, key: str, part: OpenPart) -> list[AnyEvent]:
+        """The events of a tool call, those that do not name it among them."""
+        events = part.events
+        if not part.told & DECIDED:
+            result: ToolResult | None = joining.earliest(events).get(ToolResult)
+            if result and result.call_id is None:
+                events = [*events, *self._taken(joining.decision_by_order(self._turn, result))]
+        return self._with_spans(key, events) if self._traced else events
+
+    def _with_spans(self, key: str, events: list[AnyEvent]) -> list[AnyEvent]:
+        halves = joining.earliest(events)
+        told: ToolDecision | ToolResult | None = halves.get(ToolResult) or halves.get(ToolDecision)
+        if told and ToolSpan not in halves:
+            found = self._taken(spans.tool_span_key(self._turn, told.name, told.time_ms))
+            events = [*events, *found]
+        span: ToolSpan | None = joining.earliest(events).get(ToolSpan)
+        if span:  # the wait knows only its parent
+            events = [*events, *self._taken(f"w:{span.otel_span_id}")]
+        self._know_spans(key, events)
+        return events
 
     def _taken(self, key: str | None) -> list[AnyEvent]:
         """The events of another open part, which ends as a half of this one."""
@@ -261,38 +281,6 @@ class Builder:
             return []
         self._turn.sent.add(digest(key))
         return part.events
-
-    def _answer_by_order(self, request: ModelRequest | ModelFailure) -> str | None:
-        following = [
-            (event.order, key)
-            for key, part in self._turn.parts.items()
-            if key.startswith("a:")
-            for event in part.events
-            if isinstance(event, ModelAnswer)
-            and event.agent_id == request.agent_id
-            and event.model in {None, request.model}
-            and request.order < event.order
-            and event.time_ms <= request.time_ms + _ANSWER_GAP_MS
-        ]
-        return min(following)[1] if following else None
-
-    def _decision_by_order(self, result: ToolResult) -> str | None:
-        """The earliest waiting decision for a tool of that name, for clients without call ids."""
-        waiting = [
-            (event.order, key)
-            for key, part in self._turn.parts.items()
-            if key.startswith("d:")
-            for event in part.events
-            if isinstance(event, ToolDecision)
-            and event.accepted
-            and event.name == result.name
-            and event.order < result.order
-        ]
-        return min(waiting)[1] if waiting else None
-
-    def _waits(self, span: ToolSpan | None) -> list[AnyEvent]:
-        """The wait knows only its parent, the tool's span."""
-        return self._taken(f"w:{span.otel_span_id}") if span else []
 
     def _know_spans(self, key: str, events: list[AnyEvent]) -> None:
         """What these spans hold below them belongs to this call, under whatever key it came."""
@@ -315,15 +303,22 @@ class Builder:
         self._turn.sent.add(digest(key))
         self.late += len(events)
 
-    def _leave(self, key: str, part: AnyPart, *, records: int) -> Settled:
-        self._turn.parts.pop(key, None)
-        self._turn.sent.add(digest(key))
-        return self._settled(part, records=records)
+    def _leave(self, key: str, part: AnyPart, records: int) -> None:
+        turn = self._turn
+        turn.parts.pop(key, None)
+        turn.sent.add(digest(key))
+        self.settled.append(
+            Settled(
+                turn=turn.facts or frozen_facts(turn), part=part, observed=1, folded=records - 1
+            )
+        )
 
-    def _settled(self, part: AnyPart, *, records: int) -> Settled:
-        observed = min(records, 1)
-        return Settled(
-            turn=frozen_facts(self._turn), part=part, observed=observed, folded=records - observed
+    def _settle(self, part: AnyPart, records: int) -> None:
+        """What is no open part leaves; it may be told by no record of its own."""
+        observed = 1 if records else 0
+        facts = frozen_facts(self._turn)
+        self.settled.append(
+            Settled(turn=facts, part=part, observed=observed, folded=records - observed)
         )
 
 
@@ -347,12 +342,3 @@ def _is_interrupted(turn: LiveTurn) -> bool:
     """A person's prompt that nothing followed; built-in commands need no answer."""
     did_nothing = turn.last_ms is None and not turn.agents and not has_open_tool(turn)
     return did_nothing and not (turn.prompt and turn.prompt.built_in)
-
-
-def _first(events: list[AnyEvent], kind: type[E]) -> E | None:
-    found = [event for event in events if isinstance(event, kind)]
-    return min(found, key=_order) if len(found) > 1 else found[0] if found else None
-
-
-def _order(event: AnyEvent) -> tuple[int, int, bytes]:
-    return event.order

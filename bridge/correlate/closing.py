@@ -4,11 +4,13 @@ No record says that a turn has ended, so it is inferred, and the reason is kept 
 root is sent once; what arrives afterwards hangs below it by id.
 """
 
+from operator import itemgetter
+
 import msgspec
 
+from bridge.correlate.halves import COMPLETE
 from bridge.correlate.state import LiveTurn
 from bridge.correlate.turns import has_open_tool
-from bridge.model.events import ModelFailure, ModelRequest
 from bridge.model.parts import ClosedBy
 
 
@@ -22,11 +24,6 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     span_settle_ms: int = 15_000
 
     @property
-    def shortest_ms(self) -> int:
-        """Nothing is due sooner than this after the latest record that it waits behind."""
-        return min(self.settle_ms, self.span_settle_ms, self.quiet_ms, self.idle_ms)
-
-    @property
     def longest_ms(self) -> int:
         """No look is planned further ahead than this."""
         waits = (self.settle_ms, self.span_settle_ms, self.quiet_ms)
@@ -37,13 +34,19 @@ SET_BACK_MS = 60_000
 """Less is jitter between two readings of a clock, more means that somebody set it."""
 
 
-def has_passed(wait_ms: int, *, since_ms: int, now_ms: int) -> bool:
+_due_ms = itemgetter(0)
+
+_NEXT_PROMPT, _QUIET, _INTERACTION, _IDLE = ClosedBy
+"""By names of ours: to ask the class for a member costs ten times as much, at each look."""
+
+
+def has_passed(wait_ms: int, since_ms: int, now_ms: int) -> bool:
     """Whether ``wait_ms`` went by. A clock set back counts as passed, not as a wait without end."""
     return now_ms >= since_ms + wait_ms or now_ms < since_ms - SET_BACK_MS
 
 
 def closed_by(
-    turn: LiveTurn, patience: Patience, *, prompted_again: bool, now_ms: int
+    turn: LiveTurn, patience: Patience, prompted_again: bool, now_ms: int
 ) -> ClosedBy | None:
     """Why the turn's root is due now; None when it is not.
 
@@ -53,38 +56,42 @@ def closed_by(
         prompted_again: Whether its session went on to another prompt.
         now_ms: Our clock.
     """
-    if turn.touched_ms - SET_BACK_MS <= now_ms < turn.touched_ms + patience.shortest_ms:
-        return None
-    for reason, due_ms in deadlines(turn, patience, prompted_again=prompted_again):
-        if has_passed(due_ms - turn.touched_ms, since_ms=turn.touched_ms, now_ms=now_ms):
-            return reason
-    return None
+    waited_ms = now_ms - turn.touched_ms
+    is_quiet = not 0 <= waited_ms < min(patience.quiet_ms, patience.idle_ms)
+    if not (is_quiet or prompted_again or turn.span):
+        return None  # nearly every look is at parts that have settled, while the turn goes on
+    ends = deadlines(turn, patience, prompted_again)
+    due_ms, reason = min(ends, key=_due_ms)
+    passed = has_passed(due_ms - turn.touched_ms, turn.touched_ms, now_ms)
+    return reason if passed else None
 
 
 def deadlines(
-    turn: LiveTurn, patience: Patience, *, prompted_again: bool
-) -> list[tuple[ClosedBy, int]]:
-    """When the root will be due for which reason if nothing more arrives, soonest first."""
+    turn: LiveTurn, patience: Patience, prompted_again: bool
+) -> list[tuple[int, ClosedBy]]:
+    """When the root will be due for which reason if nothing more arrives.
+
+    Of reasons that fall together the first counts.
+    """
+    touched_ms = turn.touched_ms
     working = has_open_tool(turn)
-    ends = [(ClosedBy.IDLE, turn.touched_ms + patience.idle_ms)]
+    ends = [(touched_ms + patience.idle_ms, _IDLE)]
     if not working and looks_finished(turn):
         quiet_ms = max(patience.quiet_ms, patience.settle_ms)
-        ends.append((ClosedBy.QUIET, turn.touched_ms + quiet_ms))
+        ends.append((touched_ms + quiet_ms, _QUIET))
     if turn.span:
         wait_ms = patience.span_settle_ms if is_half_told(turn) else patience.settle_ms
-        ends.append((ClosedBy.INTERACTION, turn.touched_ms + wait_ms))
+        ends.append((touched_ms + wait_ms, _INTERACTION))
     if prompted_again:
         wait_ms = patience.quiet_ms if working else patience.settle_ms
-        ends.append((ClosedBy.NEXT_PROMPT, turn.touched_ms + wait_ms))
-    return sorted(ends, key=lambda end: end[1])
+        ends.append((touched_ms + wait_ms, _NEXT_PROMPT))
+    return ends
 
 
 def is_half_told(turn: LiveTurn) -> bool:
     """Whether spans tell of work whose log records are still to come, or never will."""
     return not turn.has_logs or any(
-        key.startswith("g:")
-        and not any(isinstance(event, (ModelRequest, ModelFailure)) for event in part.events)
-        for key, part in turn.parts.items()
+        key.startswith("g:") and not part.told & COMPLETE for key, part in turn.parts.items()
     )
 
 

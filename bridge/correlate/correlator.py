@@ -13,30 +13,25 @@ from collections.abc import Iterator
 
 import msgspec
 
-from bridge.correlate import activity, building, sessions, settling, spans, turns
+from bridge.correlate import activity, building, sessions, settling, sums, turns
 from bridge.correlate.closing import Patience, has_passed
-from bridge.correlate.held import Held
 from bridge.correlate.looks import Looks
 from bridge.correlate.saved import (
     Archive,
     Bounds,
     Changes,
-    SavedConversation,
-    SavedTurn,
-    decode_conversation,
-    decode_turn,
-    saved_conversation,
-    saved_turn,
 )
 from bridge.correlate.sessions import Conversation
-from bridge.correlate.state import LiveTurn
+from bridge.correlate.state import LiveTurn, Order
+from bridge.correlate.states import States
+from bridge.model.event import order_of
 from bridge.model.events import AnyEvent, ModelRequest, Origin, Record, UserPrompt
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
-from bridge.model.parts import PromptCost, Root, Settled
+from bridge.model.parts import PromptCost, Settled
 from bridge.model.sessions import Counter as Metered
 from bridge.model.sessions import SessionTotals, Summary
-from bridge.model.spans import SpanEvent
+from bridge.model.spans import SPAN_KINDS
 
 NOTE_EVERY_MS = 300_000
 
@@ -51,54 +46,56 @@ class Correlator:
     def __init__(self, patience: Patience, archive: Archive, bounds: Bounds | None = None) -> None:
         bounds = bounds or Bounds()
         self._patience = patience
-        self._archive = archive
-        self._most_changed = bounds.changed
-        self._turns: Held[LiveTurn] = Held(bounds.held, bounds.held_bytes)
-        self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
+        self._states = States(archive, bounds)
+        self._changed_turns = self._states.changed_turns
+        self._changed_conversations = self._states.changed_conversations
         self._looks = Looks(archive, patience.longest_ms, bounds.looks)
         self._touched: set[str] = set()
-        self._changed_turns: set[str] = set()
-        self._changed_conversations: set[str] = set()
         self._costed: set[str] = set()
         self._ended: set[str] = set()
         self._to_tell: set[str] = set()
-        self._last_log: tuple[Origin | None, int] = None, 0
+        self._logs_origin: Origin | None = None
+        self._logs_until_ms = 0
         self._outcomes: Counter[Outcome] = Counter()
         self._clock_ms = 0
 
     @property
     def is_full(self) -> bool:
         """Whether so much has changed that it has to be saved before anything else is touched."""
-        return len(self._changed_turns) + len(self._changed_conversations) >= self._most_changed
+        return self._states.is_full
 
     @property
     def held(self) -> int:
         """Conversations, turns and looks in memory."""
-        return len(self._turns) + len(self._conversations) + self._looks.near
+        return self._states.held + self._looks.near
 
     def fold(self, record: Record) -> None:
         """Take one record in."""
         event = record.event
-        conversation = self._conversation(event.conversation)
-        self._changed_conversations.add(conversation.key)
-        activity.note_record(conversation.activity, record)
-        if not isinstance(event, SpanEvent):
-            self._note_logs(record)
-        self._look_at_activity(conversation, record.arrived_ms)
-        key = sessions.turn_key(conversation, event)
-        if key is None:
+        order = order_of(event)
+        key = event.conversation
+        conversation = self._changed_conversations.get(key) or self._states.changing(key)
+        activity.note_record(conversation.activity, record, order)
+        if conversation.end_ms is None:
+            self._look_at_activity(conversation, record.arrived_ms)
+        if type(event) in SPAN_KINDS:
+            turn_key = sessions.turn_key_of_span(conversation, event)
+        else:
+            turn_key = sessions.turn_key(conversation, event)
+            if self._logs_origin is not record.origin or record.arrived_ms > self._logs_until_ms:
+                self._note_logs(record)
+        if turn_key is None:
             conversation.waiting.append(record)
             self._look_at_waiting(conversation, record.arrived_ms)
             return
-        if isinstance(event, UserPrompt):
-            sessions.note_prompt(conversation, key, event)
+        if type(event) is UserPrompt:
+            sessions.note_prompt(conversation, turn_key, event, order)
             self._look_at_all(conversation, record.arrived_ms)
-        self._fold_into_turn(conversation, key, record)
+        self._fold_into_turn(conversation, turn_key, record, order)
 
     def measure(self, measurement: Measurement) -> None:
         """Take one metric point in. It ends at once, as part of its session's totals."""
-        conversation = self._conversation(measurement.point.conversation)
-        self._changed_conversations.add(conversation.key)
+        conversation = self._states.changing(measurement.point.conversation)
         new = activity.measure(conversation.activity, measurement)
         if new:
             self._to_tell.add(conversation.key)
@@ -114,8 +111,10 @@ class Correlator:
         have been without the pause.
         """
         settled: list[Settled] = []
-        while not self.is_full:
-            self._look_at_touched()
+        states = self._states
+        while not states.is_full:
+            if self._touched:
+                self._look_at_touched()
             look = self._looks.take_due(now_ms)
             if look is None:
                 self._clock_ms = now_ms
@@ -127,12 +126,12 @@ class Correlator:
 
     def _look(self, kind: int, key: str, now_ms: int) -> list[Settled]:
         if kind == _CUT:
-            turn = self._known_turn(key)
+            turn = self._states.known_turn(key)
             return self._cut(turn, now_ms) if turn else []
-        conversation = self._known_conversation(key)
+        conversation = self._states.known_conversation(key)
         if conversation is None:
             return []
-        self._changed_conversations.add(key)
+        self._changed_conversations[key] = conversation
         if kind == _END:
             return self._end_stretch(conversation, now_ms)
         self._assign(conversation, now_ms)
@@ -143,55 +142,34 @@ class Correlator:
         self._look_at_touched()
         totals = tuple(self._session_totals())
         changes = Changes(
-            turns=tuple(self._save_turn(key) for key in sorted(self._changed_turns)),
-            conversations=tuple(
-                self._save_conversation(key) for key in sorted(self._changed_conversations)
-            ),
+            turns=self._states.saved_turns(),
+            conversations=self._states.saved_conversations(),
             outcomes=dict(self._outcomes),
             sessions=totals,
             costs=tuple(self._prompt_costs()),
             looks=self._looks.take_changes(),
         )
-        self._forget()
+        self._states.forget()
+        self._costed.clear()
+        self._ended.clear()
+        self._to_tell.clear()
+        self._outcomes.clear()
         return changes
 
-    def _conversation(self, key: str) -> Conversation:
-        known = self._known_conversation(key)
-        return known or self._conversations.hold(key, Conversation(key=key))
-
-    def _known_conversation(self, key: str) -> Conversation | None:
-        conversation = self._conversations.use(key)
-        if conversation is None and (saved := self._archive.conversation(key)):
-            conversation = self._conversations.hold(key, decode_conversation(saved))
-            self._conversations.weigh(key, len(saved))
-        return conversation
-
-    def _known_turn(self, key: str) -> LiveTurn | None:
-        turn = self._turns.use(key)
-        if turn is None and (saved := self._archive.turn(key)):
-            turn = self._turns.hold(key, decode_turn(saved))
-            self._turns.weigh(key, len(saved))
-        return turn
-
-    def _fold_into_turn(self, conversation: Conversation, key: str, record: Record) -> None:
-        turn = self._known_turn(key)
-        if turn is None:
-            turn = self._turns.hold(key, turns.new_turn(key, record))
-        outcome = turns.fold(turn, record)
-        self._changed_turns.add(key)
+    def _fold_into_turn(
+        self, conversation: Conversation, key: str, record: Record, order: Order
+    ) -> None:
+        turn = self._changed_turns.get(key) or self._states.changing_turn(key, record, order)
+        outcome = turns.fold(turn, record, order)
         if outcome is not None:
             self._outcomes[outcome] += 1
-        else:
-            self._count(conversation, record.event)
-        if turn.closed_by and isinstance(record.event, ModelRequest):
+        elif sums.note_event(conversation.activity, record.event):
+            self._to_tell.add(conversation.key)
+        if turn.closed_by and type(record.event) is ModelRequest:
             self._costed.add(key)
-        if not turn.is_finished():
+        if key not in self._touched and not turn.is_finished():
             conversation.live.add(key)
             self._touched.add(key)
-
-    def _count(self, conversation: Conversation, event: AnyEvent) -> None:
-        if activity.note_event(conversation.activity, event):
-            self._to_tell.add(conversation.key)
 
     def _assign(self, conversation: Conversation, now_ms: int) -> None:
         conversation.assign_ms = None
@@ -206,60 +184,66 @@ class Correlator:
             else:
                 # Its halves may be assigned just now too: they settle together from here.
                 record = msgspec.structs.replace(assigned.record, arrived_ms=now_ms)
-                self._fold_into_turn(conversation, assigned.turn_key, record)
+                self._fold_into_turn(conversation, assigned.turn_key, record, record.event.order)
         self._look_at_waiting(conversation, now_ms)
 
     def _has_logs_elsewhere(self, conversation: Conversation, now_ms: int) -> bool:
         origin = conversation.activity.origin
         if origin is None or conversation.has_logs:
             return False
-        installation = self._conversation(sessions.installation_key(origin))
-        self._changed_conversations.add(installation.key)
+        installation = self._states.changing(sessions.installation_key(origin))
         return now_ms - installation.last_log_ms < self._patience.idle_ms
 
     def _note_logs(self, record: Record) -> None:
         """Remember, to within minutes, that an installation sends log records."""
-        origin, last_log_ms = self._last_log
-        if origin is record.origin and record.arrived_ms - last_log_ms <= NOTE_EVERY_MS:
-            return
-        installation = self._conversation(sessions.installation_key(record.origin))
+        installation = self._states.conversation(sessions.installation_key(record.origin))
         if record.arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
             installation.last_log_ms = record.arrived_ms
-            self._changed_conversations.add(installation.key)
-        self._last_log = record.origin, installation.last_log_ms
+            self._changed_conversations[installation.key] = installation
+        self._logs_origin = record.origin
+        self._logs_until_ms = installation.last_log_ms + NOTE_EVERY_MS
 
     def _cut(self, turn: LiveTurn, now_ms: int) -> list[Settled]:
         key = turn.key
         turn.cut_ms = None
-        self._changed_turns.add(key)
+        self._changed_turns[key] = turn
         if turn.is_finished():
             return []
-        conversation = self._conversation(turn.conversation)
+        conversation = self._states.conversation(turn.conversation)
         undecided = sessions.is_undecided(conversation, self._patience, now_ms=now_ms)
+        prompted_again = sessions.prompted_after(conversation, turn.order())
+        was_closed = turn.closed_by is not None
         cut = settling.Cut(
             turn,
             self._patience,
-            prompted_again=sessions.prompted_after(conversation, turn.order),
+            prompted_again=prompted_again,
             undecided=undecided,
             traced=conversation.traced,
             now_ms=now_ms,
         )
         settled = cut.run()
-        self._outcomes[Outcome.LATE] += cut.late
-        for part in settled:
-            if isinstance(part.part, Root):
-                self._costed.add(key)
-            if told := spans.told_by_spans_alone(part.part):
-                self._count(conversation, told)
-                self._changed_conversations.add(conversation.key)
+        if cut.late:
+            self._outcomes[Outcome.LATE] += cut.late
+        if turn.closed_by and not was_closed:
+            self._costed.add(key)
+        if cut.told_by_spans:
+            self._count_told_by_spans(conversation, cut.told_by_spans)
         if turn.is_finished():
             conversation.live.discard(key)
-            self._changed_conversations.add(conversation.key)
+            self._changed_conversations[conversation.key] = conversation
         else:
-            self._look_at_turn(turn, conversation, after_ms=now_ms)
+            at_ms = settling.later_look_ms(turn, self._patience, prompted_again, now_ms)
             if undecided:
-                self._plan_cut(turn, now_ms + self._patience.settle_ms)
+                at_ms = min(at_ms, now_ms + self._patience.settle_ms)
+            self._plan_cut(turn, at_ms)
         return settled
+
+    def _count_told_by_spans(self, conversation: Conversation, told: list[AnyEvent]) -> None:
+        """Sum in what no record has told, and is told now by its spans alone."""
+        self._changed_conversations[conversation.key] = conversation
+        for event in told:
+            if sums.note_event(conversation.activity, event):
+                self._to_tell.add(conversation.key)
 
     def _end_stretch(self, conversation: Conversation, now_ms: int) -> list[Settled]:
         """The summary of a stretch of activity that has ended, and its counters."""
@@ -268,7 +252,7 @@ class Correlator:
             return []
         going_on = conversation.activity
         idle_ms = self._patience.session_idle_ms
-        passed = has_passed(idle_ms, since_ms=going_on.touched_ms, now_ms=now_ms)
+        passed = has_passed(idle_ms, going_on.touched_ms, now_ms)
         if conversation.live or conversation.waiting or not passed:
             self._look_at_activity(conversation, now_ms)
             return []
@@ -290,16 +274,11 @@ class Correlator:
         later_ms = now_ms + max(self._patience.settle_ms, 1)
         conversation.end_ms = self._plan(planned_ms, max(at_ms, later_ms), _END, conversation.key)
 
-    def _look_at_turn(self, turn: LiveTurn, conversation: Conversation, after_ms: int = -1) -> None:
-        again = sessions.prompted_after(conversation, turn.order)
-        at_ms = settling.next_look_ms(turn, self._patience, prompted_again=again, after_ms=after_ms)
-        self._plan_cut(turn, at_ms)
-
     def _plan_cut(self, turn: LiveTurn, at_ms: int) -> None:
         planned_ms = self._plan(turn.cut_ms, at_ms, _CUT, turn.key)
         if planned_ms != turn.cut_ms:
             turn.cut_ms = planned_ms
-            self._changed_turns.add(turn.key)
+            self._changed_turns[turn.key] = turn
 
     def _look_at_waiting(self, conversation: Conversation, now_ms: int) -> None:
         at_ms = sessions.next_look_ms(conversation, self._patience, now_ms=now_ms)
@@ -315,7 +294,8 @@ class Correlator:
 
         What is overdue is looked at now: looks come in one order, whoever reads them back later.
         """
-        at_ms = max(at_ms, self._clock_ms)
+        if at_ms < self._clock_ms:
+            at_ms = self._clock_ms
         if planned_ms is not None and planned_ms <= at_ms:
             return planned_ms
         if planned_ms is not None:
@@ -332,33 +312,25 @@ class Correlator:
     def _look_at_touched(self) -> None:
         """Plan the next look at turns once for all the records that came together."""
         for key in sorted(self._touched):
-            turn = self._known_turn(key)
-            if turn is None or turn.is_finished():
-                continue
-            if not settling.is_planned(turn, self._patience, self._clock_ms):
-                self._look_at_turn(turn, self._conversation(turn.conversation))
+            turn = self._states.known_turn(key)
+            if turn is not None and not turn.is_finished():
+                conversation = self._states.conversation(turn.conversation)
+                again = sessions.prompted_after(conversation, turn.order())
+                at_ms = settling.next_look_ms(turn, self._patience, again)
+                self._plan_cut(turn, at_ms)
         self._touched.clear()
-
-    def _save_turn(self, key: str) -> SavedTurn:
-        saved = saved_turn(self._turns[key])
-        self._turns.weigh(key, len(saved.state))
-        return saved
-
-    def _save_conversation(self, key: str) -> SavedConversation:
-        saved = saved_conversation(self._conversations[key])
-        self._conversations.weigh(key, len(saved.state))
-        return saved
 
     def _session_totals(self) -> Iterator[SessionTotals]:
         """Of the sessions of which something is to be told, or whose stretch has ended."""
         for key in sorted(self._to_tell | self._ended):
-            totals = activity.totals(self._conversations[key].activity, final=key in self._ended)
+            told_of = self._changed_conversations[key].activity
+            totals = activity.totals(told_of, final=key in self._ended)
             if totals:
                 yield totals
 
     def _prompt_costs(self) -> Iterator[PromptCost]:
         for key in sorted(self._costed):
-            turn = self._turns[key]
+            turn = self._changed_turns[key]
             if activity.is_check(turn.session_id):
                 continue
             yield PromptCost(
@@ -366,19 +338,3 @@ class Correlator:
                 start_ms=turn.start_ms,
                 totals=turn.totals.copy(),
             )
-
-    def _forget(self) -> None:
-        for key in self._changed_turns:
-            if self._turns[key].is_finished():
-                self._turns.drop(key)
-        for key in self._changed_conversations:
-            if self._conversations[key].resting:
-                self._conversations.drop(key)
-        self._turns.shrink()
-        self._conversations.shrink()
-        self._changed_turns.clear()
-        self._changed_conversations.clear()
-        self._costed.clear()
-        self._ended.clear()
-        self._to_tell.clear()
-        self._outcomes.clear()

@@ -63,7 +63,8 @@ class Looks:
     def plan(self, look: Look) -> None:
         """Look then."""
         self._planned.add(look)
-        self._furthest_ms = max(self._furthest_ms, look[0])
+        if look[0] > self._furthest_ms:
+            self._furthest_ms = look[0]
         if look <= self._edge:
             self._push(look)
 

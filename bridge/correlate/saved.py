@@ -25,7 +25,7 @@ class Archive(ArchivedLooks, Protocol):
         ...
 
 
-class SavedTurn(msgspec.Struct, frozen=True, kw_only=True):
+class SavedTurn(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A turn to save. The plain columns are for people who list sessions."""
 
     key: str
@@ -37,7 +37,7 @@ class SavedTurn(msgspec.Struct, frozen=True, kw_only=True):
     otel_trace_id: str | None = None
 
 
-class SavedConversation(msgspec.Struct, frozen=True, kw_only=True):
+class SavedConversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A conversation to save."""
 
     key: str
@@ -89,8 +89,8 @@ def saved_turn(turn: LiveTurn) -> SavedTurn:
         key=turn.key,
         session_id=turn.session_id,
         live=not turn.is_finished(),
-        held=turn.held,
-        started_ms=turn.order[0],
+        held=turn.held(),
+        started_ms=turn.order()[0],
         state=pack(turn),
         otel_trace_id=turn.facts.otel_trace_id if turn.facts else turn.otel_trace_id,
     )

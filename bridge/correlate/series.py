@@ -17,7 +17,7 @@ Window = tuple[int, int, int]
 Stretch = tuple[int, int]
 
 
-class SeriesTotal(msgspec.Struct, kw_only=True, array_like=True):
+class SeriesTotal(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """One series.
 
     Attributes:

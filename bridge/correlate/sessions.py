@@ -21,7 +21,14 @@ from bridge.model.event import Origin
 from bridge.model.events import AnyEvent, PointEvent, Record, UserPrompt
 from bridge.model.outcomes import Outcome
 from bridge.model.parts import TurnFacts
-from bridge.model.spans import OtherSpan, SpanEvent, ToolRun, ToolSpan, ToolWait, TurnSpan
+from bridge.model.spans import (
+    OtherSpan,
+    SpanEvent,
+    ToolRun,
+    ToolSpan,
+    ToolWait,
+    TurnSpan,
+)
 
 KEPT_TRACES = 256
 PROMPT_APART_MS = 2_000
@@ -31,7 +38,7 @@ KEPT_PROMPTS = 64
 """Prompts remembered per conversation; records are assigned within seconds of them."""
 
 
-class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A prompt that was seen: its place in the conversation and its turn.
 
     Attributes:
@@ -44,7 +51,7 @@ class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     traced: bool = False
 
 
-class Conversation(msgspec.Struct, kw_only=True, array_like=True):
+class Conversation(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """One session (or one installation that does not tell its sessions).
 
     Attributes:
@@ -89,20 +96,30 @@ class Assigned(msgspec.Struct, frozen=True):
 
 
 def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
-    """The turn an event names: by prompt id, being a prompt itself by its time, or by its trace."""
-    if isinstance(event, SpanEvent):
-        conversation.traced = True
-        return conversation.traces.get(event.otel_trace_id or "")
-    conversation.has_logs = True
-    conversation.logs_name_traces |= event.otel_trace_id is not None
+    """The turn a record names: by prompt id, being a prompt itself by its time, or by its trace."""
+    if not conversation.has_logs:
+        conversation.has_logs = True
     key = None
-    if event.prompt_id:
-        key = f"{event.conversation}\0{event.prompt_id}"
-    elif isinstance(event, UserPrompt):
-        key = f"{event.conversation}\0@{event.time_ms}.{event.sequence or 0}"
-    if key and event.otel_trace_id:
-        _learn_trace(conversation, event.otel_trace_id, key)
-        known = conversation.traces[event.otel_trace_id]
+    if prompt_id := event.prompt_id:
+        key = f"{conversation.key}\0{prompt_id}"
+    elif type(event) is UserPrompt:
+        key = f"{conversation.key}\0@{event.time_ms}.{event.sequence or 0}"
+    trace_id = event.otel_trace_id
+    return key if trace_id is None else _key_in_trace(conversation, trace_id, key)
+
+
+def turn_key_of_span(conversation: Conversation, event: AnyEvent) -> str | None:
+    """The turn a span belongs to by its trace, if that is known."""
+    conversation.traced = True
+    return conversation.traces.get(event.otel_trace_id or "")
+
+
+def _key_in_trace(conversation: Conversation, trace_id: str, key: str | None) -> str | None:
+    """The turn that a record names, unless spans have made its trace another."""
+    conversation.logs_name_traces = True
+    if key and trace_id:
+        _learn_trace(conversation, trace_id, key)
+        known = conversation.traces[trace_id]
         if _is_of_spans_alone(known):
             return known  # its records come too late to make it another turn
     return key
@@ -118,17 +135,20 @@ def _learn_trace(conversation: Conversation, trace_id: str, key: str) -> None:
         del conversation.traces[next(iter(conversation.traces))]
 
 
-def note_prompt(conversation: Conversation, key: str, prompt: UserPrompt) -> None:
+def note_prompt(conversation: Conversation, key: str, prompt: UserPrompt, order: Order) -> None:
     """Remember a prompt; repeating it changes nothing."""
     mark = PromptMark(
-        order=prompt.order,
+        order=order,
         sequence=prompt.sequence,
         turn_key=key,
         traced=prompt.otel_trace_id is not None,
     )
-    if mark not in conversation.prompts:
-        bisect.insort(conversation.prompts, mark, key=lambda m: m.order)
-        del conversation.prompts[:-KEPT_PROMPTS]
+    marks = conversation.prompts
+    if not marks or marks[-1].order < mark.order:
+        marks.append(mark)
+    elif mark not in marks:
+        bisect.insort(marks, mark, key=lambda m: m.order)
+    del marks[:-KEPT_PROMPTS]
 
 
 def overtaken(conversation: Conversation) -> set[str]:
@@ -143,9 +163,8 @@ def prompted_after(conversation: Conversation, order: Order) -> bool:
     Without session ids the prompts of parallel sessions cannot be told apart, so there the answer
     is always no.
     """
-    if conversation.key.startswith("user:") or not conversation.prompts:
-        return False
-    return conversation.prompts[-1].order > order
+    prompts = conversation.prompts
+    return bool(prompts) and prompts[-1].order > order and not conversation.key.startswith("user:")
 
 
 def summary_facts(conversation: Conversation) -> TurnFacts | None:
@@ -198,7 +217,8 @@ def assign(
 
 def is_undecided(conversation: Conversation, patience: Patience, *, now_ms: int) -> bool:
     """Whether some record has come too lately to know its turn: no turn is closed meanwhile."""
-    return any(not _passed(patience.settle_ms, r, now_ms) for r in conversation.waiting)
+    waiting = conversation.waiting
+    return bool(waiting) and any(not _passed(patience.settle_ms, r, now_ms) for r in waiting)
 
 
 def next_look_ms(conversation: Conversation, patience: Patience, *, now_ms: int) -> int | None:
@@ -333,4 +353,4 @@ def _without_prompt(records: list[Record]) -> list[Assigned]:
 
 
 def _passed(wait_ms: int, record: Record, now_ms: int) -> bool:
-    return has_passed(wait_ms, since_ms=record.arrived_ms, now_ms=now_ms)
+    return has_passed(wait_ms, record.arrived_ms, now_ms)

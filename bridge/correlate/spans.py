@@ -8,8 +8,7 @@ cannot be alike by chance: the request's token counts or the tool's name, and th
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.correlate.state import LiveTurn, OpenPart
-from bridge.model.event import Purpose
+from bridge.correlate.state import LiveTurn
 from bridge.model.events import (
     AnyEvent,
     ModelFailure,
@@ -18,36 +17,11 @@ from bridge.model.events import (
     ToolResult,
     UserPrompt,
 )
-from bridge.model.parts import AnyPart, Generation, Root, ToolCall
 from bridge.model.spans import ModelSpan, ToolRun, ToolSpan, ToolWait, TurnSpan
 
 MAX_APART_MS = 1_000
 """Between the end of a span and the emission of its record: up to 5 ms for requests, and up to
 some 100 ms for tools of old clients on a busy machine. The nearest is taken."""
-
-
-def is_promised(key: str, part: OpenPart, *, traced: bool) -> bool:
-    """Whether a span is to come: its records name a trace, or others of the session had spans."""
-    if not (traced or any(event.otel_trace_id for event in part.events)):
-        return False
-    kind = ModelSpan if key.startswith("g:") else ToolSpan
-    return not any(isinstance(event, kind) for event in part.events)
-
-
-def is_span_alone(part: OpenPart) -> bool:
-    """Whether only spans tell of it so far."""
-    return all(isinstance(event, (ModelSpan, ToolSpan, ToolRun, ToolWait)) for event in part.events)
-
-
-def awaits_record(turn: LiveTurn, part: OpenPart) -> bool:
-    """Whether the record, which alone knows the cost, is worth waiting for.
-
-    It comes where logs are exported, but for auxiliary requests, which only spans may tell of.
-    """
-    return turn.has_logs and any(
-        isinstance(event, ModelSpan) and event.success and event.purpose is not Purpose.AUXILIARY
-        for event in part.events
-    )
 
 
 def model_span_key(turn: LiveTurn, request: ModelRequest | ModelFailure) -> str | None:
@@ -158,18 +132,3 @@ def as_prompt(span: TurnSpan) -> UserPrompt:
         text=span.text,
         length=span.length,
     )
-
-
-def told_by_spans_alone(part: AnyPart) -> AnyEvent | None:
-    """What a part stands for whose records never came, to be counted like a record."""
-    match part:
-        case Generation(request=request, span=ModelSpan() as span) if request.key == span.key:
-            return request
-        case ToolCall(result=result, decision=decision, span=span, run=run):
-            told = result or decision
-            keys = {half.key for half in (span, run) if half}
-            return told if told and told.key in keys else None
-        case Root(prompt=None, span=TurnSpan() as turn):
-            return as_prompt(turn)
-        case _:
-            return None

@@ -15,18 +15,22 @@ from bridge.model.totals import Totals
 Order = tuple[int, int, bytes]
 
 
-class OpenPart(msgspec.Struct, kw_only=True, array_like=True):
+class OpenPart(msgspec.Struct, array_like=True, gc=False):
     """Events that will be one observation, until they leave together.
 
     Attributes:
         touched_ms: When the latest of them arrived (our clock).
+        order: That of the earliest.
+        told: What they tell together, as in ``halves``.
     """
 
     events: list[AnyEvent]
     touched_ms: int
+    order: Order
+    told: int
 
 
-class SpawnCall(msgspec.Struct, kw_only=True, array_like=True):
+class SpawnCall(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """A tool call that starts a sub-agent.
 
     Attributes:
@@ -43,7 +47,7 @@ class SpawnCall(msgspec.Struct, kw_only=True, array_like=True):
     touched_ms: int = 0
 
 
-class AgentState(msgspec.Struct, kw_only=True, array_like=True):
+class AgentState(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """A sub-agent as far as its settled parts tell.
 
     Attributes:
@@ -66,7 +70,7 @@ class AgentState(msgspec.Struct, kw_only=True, array_like=True):
     sent: bool = False
 
 
-class LiveTurn(msgspec.Struct, kw_only=True, array_like=True):
+class LiveTurn(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """The one mutable record of a turn; private to ``correlate``, saved in the ledger.
 
     Attributes:
@@ -95,6 +99,7 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True):
     origin_order: Order
     facts: TurnFacts | None = None
     prompt: UserPrompt | None = None
+    prompt_order: Order | None = None
     parts: dict[str, OpenPart] = {}
     calls: dict[str, SpawnCall] = {}
     agents: dict[str, AgentState] = {}
@@ -105,8 +110,8 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True):
     span_parts: dict[str, str] = {}
     has_logs: bool = False
     seen: set[bytes] = set()
-    sent: set[bytes] = set()
-    sent_by_span: set[bytes] = set()
+    sent: set[int] = set()
+    sent_by_span: set[int] = set()
     first_ms: int | None = None
     last_ms: int | None = None
     last_main: Order | None = None
@@ -121,18 +126,20 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True):
     start_ms: int = 0
     end_ms: int = 0
 
-    @property
     def order(self) -> Order:
         """Where the turn stands among the prompts of its conversation."""
-        return self.prompt.order if self.prompt else (self.first_ms or 0, -1, b"")
+        return self.prompt_order or (self.first_ms or 0, -1, b"")
 
-    @property
     def held(self) -> int:
         """Records folded in whose observation has not left."""
-        waiting = sum(len(part.events) for part in self.parts.values())
-        agents = sum(a.completed is not None and not a.sent for a in self.agents.values())
-        own = (self.prompt is not None) + (self.span is not None)
-        return waiting + agents + (own if self.closed_by is None else 0)
+        held = 0
+        for part in self.parts.values():
+            held += len(part.events)
+        for agent in self.agents.values():
+            held += agent.completed is not None and not agent.sent
+        if self.closed_by is None:
+            held += (self.prompt is not None) + (self.span is not None)
+        return held
 
     def is_finished(self) -> bool:
         """Nothing more is going to leave unless something late arrives."""

@@ -1,5 +1,8 @@
 """The vocabulary every stage shares; imports nothing of ours.
 
+Structs that are made for every record are left out of the cyclic garbage collector (``gc=False``):
+they hold values and containers of values, never what holds them, so it would look for nothing.
+
 ``requests``     what a client posted (receive → store → decode)
 ``events``       what a coding agent did, in no vendor's words (decode → correlate)
 ``observations`` what Langfuse is told (correlate → langfuse → store)

@@ -17,7 +17,7 @@ class Purpose(StrEnum):
     """Clients that do not say; they do not export answers either."""
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """Who a record is from: the client program and its identifying attributes.
 
     Attributes:
@@ -35,7 +35,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     installation: str = ""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", array_like=True):
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="event", array_like=True, gc=False
+):
     """What all events share.
 
     Attributes:
@@ -68,4 +70,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", array_
     @property
     def order(self) -> tuple[int, int, bytes]:
         """Sorts events as they happened: by time, inside a millisecond by sequence."""
-        return (self.time_ms, -1 if self.sequence is None else self.sequence, self.key)
+        return order_of(self)
+
+
+def order_of(event: Event) -> tuple[int, int, bytes]:
+    """``Event.order`` at half the cost, for those who ask it of every record."""
+    sequence = event.sequence
+    return (event.time_ms, -1 if sequence is None else sequence, event.key)

@@ -169,7 +169,7 @@ AnyEvent = (
 )
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One decoded log record or span: the event, who it is from, when it reached us (our clock).
 
     Attributes:

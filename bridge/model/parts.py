@@ -38,7 +38,7 @@ class ClosedBy(StrEnum):
     """It did not look finished, but nothing more came for ``idle_s``."""
 
 
-class TurnFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class TurnFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What all parts of a turn share; frozen when the first of them leaves.
 
     Attributes:
@@ -57,7 +57,7 @@ class TurnFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     is_summary: bool = False
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class Generation(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """A model request with what belongs to it.
 
     Attributes:
@@ -74,7 +74,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     span: ModelSpan | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """A tool call: decided, run, or both. Neither half alone is an error.
 
     Attributes:
@@ -91,7 +91,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     run: ToolRun | None = None
 
 
-class OtherWork(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class OtherWork(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """A span of the coding agent that is neither request nor tool: a hook."""
 
     key: str
@@ -99,7 +99,7 @@ class OtherWork(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     span: OtherSpan
 
 
-class SubAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class SubAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """A sub-agent and its own sums.
 
     Attributes:
@@ -120,7 +120,7 @@ class SubAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     totals: Totals
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class Moment(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """Something that happened at one moment.
 
     Attributes:
@@ -136,7 +136,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     moved: bool
 
 
-class Root(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class Root(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """The turn itself, once it is closed.
 
     Attributes:
@@ -159,7 +159,7 @@ class Root(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
 AnyPart = Generation | ToolCall | SubAgent | Moment | OtherWork | Root | Summary | Counter
 
 
-class PromptCost(msgspec.Struct, frozen=True, kw_only=True):
+class PromptCost(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a closed turn costs by now; told again when a late request adds to it."""
 
     turn: TurnFacts
@@ -167,7 +167,7 @@ class PromptCost(msgspec.Struct, frozen=True, kw_only=True):
     totals: Totals
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
+class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A part that will not change any more, and how many records ended in it.
 
     Attributes:

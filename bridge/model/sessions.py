@@ -1,5 +1,6 @@
 """What is known of a session: sums of its events, totals of its metrics, and how they compare."""
 
+from copy import copy
 from enum import StrEnum
 from typing import Final
 
@@ -24,7 +25,7 @@ class GapReason(StrEnum):
     INTERRUPTED = "interrupted requests"
 
 
-class ModelSums(msgspec.Struct, kw_only=True, array_like=True):
+class ModelSums(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """What one model (or one type of sub-agent) was asked and cost."""
 
     requests: int = 0
@@ -33,10 +34,12 @@ class ModelSums(msgspec.Struct, kw_only=True, array_like=True):
 
     def copy(self) -> "ModelSums":
         """The sums as they are now."""
-        return msgspec.structs.replace(self, usage=dict(self.usage))
+        copied = copy(self)
+        copied.usage = self.usage.copy()
+        return copied
 
 
-class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True):
+class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Numbers of a session, or of one stretch of activity in it.
 
     Attributes:
@@ -55,13 +58,12 @@ class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True):
 
     def copy(self) -> "SessionNumbers":
         """The numbers as they are now, which later records do not change."""
-        return msgspec.structs.replace(
-            self,
-            totals=self.totals.copy(),
-            models={model: sums.copy() for model, sums in self.models.items()},
-            agents={kind: sums.copy() for kind, sums in self.agents.items()},
-            series=dict(self.series),
-        )
+        copied = copy(self)
+        copied.totals = self.totals.copy()
+        copied.models = {model: sums.copy() for model, sums in self.models.items()}
+        copied.agents = {kind: sums.copy() for kind, sums in self.agents.items()}
+        copied.series = self.series.copy()
+        return copied
 
     @property
     def tool_errors(self) -> int | None:
@@ -80,7 +82,7 @@ class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True):
         return sum(found) if found else None
 
 
-class SessionTotals(msgspec.Struct, frozen=True, kw_only=True):
+class SessionTotals(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A session as it stands: made by ``correlate``, shown locally and as scores.
 
     Attributes:
@@ -95,14 +97,14 @@ class SessionTotals(msgspec.Struct, frozen=True, kw_only=True):
     final: bool
 
 
-class CostGap(msgspec.Struct, frozen=True, kw_only=True):
+class CostGap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Events and metrics disagree: ``gap_picousd`` is metrics minus events."""
 
     gap_picousd: int
     reason: GapReason
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """One stretch of activity of a session, once it has ended: a part of its own trace.
 
     Attributes:
@@ -118,7 +120,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
     gap: CostGap | None
 
 
-class Counter(msgspec.Struct, frozen=True, kw_only=True, tag_field="part"):
+class Counter(msgspec.Struct, frozen=True, kw_only=True, tag_field="part", gc=False):
     """One counter of a summary, not zero: an observation of its own, so that charts can sum it.
 
     Attributes:

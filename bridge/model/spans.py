@@ -4,6 +4,8 @@ Events like any other, so that they are folded with them: the halves of one obse
 from both. ``time_ms`` is the span's end, ``otel_trace_id`` and ``otel_span_id`` are its own.
 """
 
+from typing import Final
+
 import msgspec
 
 from bridge.model.event import Event, Purpose
@@ -93,3 +95,9 @@ class OtherSpan(SpanEvent, frozen=True, kw_only=True, tag="other_span"):
     name: str
     failed: bool = False
     message: str | None = None
+
+
+SPAN_KINDS: Final[frozenset[type]] = frozenset(
+    {TurnSpan, ModelSpan, ToolSpan, ToolWait, ToolRun, OtherSpan}
+)
+"""Tells spans from records: a look-up where ``isinstance`` asks their metaclass, for each event."""

@@ -1,11 +1,21 @@
 """Sums over events; adding is commutative, so order does not matter."""
 
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Any
+
 import msgspec
 
 from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolResult
 
 
-class Totals(msgspec.Struct, kw_only=True, array_like=True):
+def add_tokens(usage: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add tokens to what was used before, by usage key."""
+    for key, tokens in more.items():
+        usage[key] = usage.get(key, 0) + tokens
+
+
+class Totals(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Sums over a turn, a sub-agent or a session.
 
     Attributes:
@@ -26,28 +36,46 @@ class Totals(msgspec.Struct, kw_only=True, array_like=True):
 
     def copy(self) -> "Totals":
         """The sums as they are now, which later events do not change."""
-        return msgspec.structs.replace(self, usage=dict(self.usage), models=list(self.models))
+        copied = copy(self)
+        copied.usage, copied.models = self.usage.copy(), self.models.copy()
+        return copied
 
     def add(self, event: object) -> None:
         """Count one event in; events without numbers change nothing."""
-        match event:
-            case ModelRequest():
-                self._add_request(event)
-            case ModelFailure():
-                self.failures += 1
-            case ToolResult():
-                self.tools += 1
-                self.tool_errors += not event.success
-            case ToolDecision(accepted=False):
-                self.rejections += 1
-            case _:
-                pass
+        count_in = _ADDED.get(type(event))
+        if count_in is not None:
+            count_in(self, event)
 
-    def _add_request(self, request: ModelRequest) -> None:
+    def add_request(self, request: ModelRequest) -> None:
+        """Count a request that succeeded."""
         self.requests += 1
-        self.unpriced += request.cost_picousd is None
-        self.cost_picousd += request.cost_picousd or 0
-        for key, tokens in request.usage.items():
-            self.usage[key] = self.usage.get(key, 0) + tokens
+        if request.cost_picousd is None:
+            self.unpriced += 1
+        else:
+            self.cost_picousd += request.cost_picousd
+        add_tokens(self.usage, request.usage)
         if request.model not in self.models:
             self.models = sorted([*self.models, request.model])
+
+    def add_failure(self, _failure: ModelFailure) -> None:
+        """Count a request that failed."""
+        self.failures += 1
+
+    def add_result(self, result: ToolResult) -> None:
+        """Count a tool that has run."""
+        self.tools += 1
+        if not result.success:
+            self.tool_errors += 1
+
+    def add_decision(self, decision: ToolDecision) -> None:
+        """Count a tool that may not run."""
+        if not decision.accepted:
+            self.rejections += 1
+
+
+_ADDED: Mapping[type, Callable[[Totals, Any], None]] = {
+    ModelRequest: Totals.add_request,
+    ModelFailure: Totals.add_failure,
+    ToolResult: Totals.add_result,
+    ToolDecision: Totals.add_decision,
+}

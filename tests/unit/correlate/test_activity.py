@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.correlate import activity
+from bridge.correlate import activity, sums
 from bridge.correlate.activity import KEPT_RUNS, Activity
 from bridge.model.events import (
     Event,
@@ -75,8 +75,9 @@ def take_in(found: Activity, each: Any) -> None:
     if isinstance(each, Measurement):
         activity.measure(found, each)
     else:
-        activity.note_record(found, Record(event=each, origin=ALEX, arrived_ms=each.time_ms))
-        activity.note_event(found, each)
+        record = Record(event=each, origin=ALEX, arrived_ms=each.time_ms)
+        activity.note_record(found, record, each.order)
+        sums.note_event(found, each)
 
 
 def ended(*seen: Event | Measurement) -> Summary:
@@ -374,8 +375,7 @@ def test_an_event_says_whether_what_is_told_of_its_session_changes() -> None:
     failed = an_event(ToolResult, 4, success=False, **ran)
 
     told = [
-        activity.note_event(found, event)
-        for event in (a_prompt(1), first, same, a_request(3), failed)
+        sums.note_event(found, event) for event in (a_prompt(1), first, same, a_request(3), failed)
     ]
     assert told == [True, True, False, False, True]
 
