@@ -13,13 +13,13 @@ from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bridge.decode.identity import Identity, is_person
-from bridge.decode.otlp import RawLog
+from bridge.decode.otlp import RawLog, WholeLog, apart
 from bridge.decode.otlp_metrics import RawPoint
 from bridge.decode.otlp_spans import RawSpan
 from bridge.decode.redaction import Kinds, Redactor
 from bridge.decode.values import proto_attributes
 
-Raw = TypeVar("Raw", RawLog, RawPoint, RawSpan)
+Raw = TypeVar("Raw", WholeLog, RawPoint, RawSpan)
 Change = Callable[[str, str], str]
 """(text, the key it is under) → what may leave of it."""
 
@@ -35,6 +35,13 @@ class Privacy:
     def __init__(self, redactor: Redactor | None = None, identity: Identity | None = None) -> None:
         self._redactor = redactor
         self.identity = identity
+        self.is_active = redactor is not None or identity is not None
+
+    def guarded_log(self, raw: RawLog) -> tuple[RawLog, Kinds]:
+        """The log record as it may be decoded, and how many secrets of which kind it had."""
+        whole = raw.whole
+        guarded, found = self.guarded(whole)
+        return (raw if guarded is whole else apart(guarded)), found
 
     def guarded(self, raw: Raw) -> tuple[Raw, Kinds]:
         """The record as it may be decoded, and how many secrets of which kind it had."""
