@@ -107,6 +107,7 @@ class AttributeReader:
         self._parse = parse
         self._fleeting = fleeting
         self._budget_bytes = budget_bytes
+        self._usual = 0
         self._forget()
 
     def place(self, key: tuple[object, ...], size_bytes: int, make: Callable[[], Head]) -> Head:
@@ -119,11 +120,14 @@ class AttributeReader:
         Raises:
             DecodeError: A field is no KeyValue.
         """
+        if known := self._heads.get((place, *fields[: self._usual])):
+            return known
         end = next((at for at, each in enumerate(fields) if each.startswith(_FIRST)), 0)
         of_head = fields[:end]
         key = (place, *of_head)
         if known := self._heads.get(key) if of_head else place:
             return known
+        self._usual = end
         made = self._made(place, of_head, dict(map(self._pair, of_head)))
         return self._remembered(key, sum(map(len, of_head)), made)
 

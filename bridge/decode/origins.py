@@ -80,8 +80,9 @@ class Origins:
 
     def _origin(self, place: Place, told: Attributes, fixed: Mapping[str, str]) -> Origin:
         attributes = _identifying(place.resource)
-        for name in {*self._identity, *attributes}:
-            if value := identifier(told.get(name)):
+        known = attributes.keys() | self._identity
+        for name, told_value in told.items():
+            if name in known and (value := identifier(told_value)):
                 attributes[name] = value
         version = identifier(place.resource.get("service.version"))
         version = version or identifier(place.scope_version)

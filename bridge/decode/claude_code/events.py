@@ -122,13 +122,21 @@ def _api_request(log: Log) -> AnyEvent:
 
 
 def _usage(tokens: list[int | None]) -> dict[str, int]:
-    told = zip(USAGE_KEYS.values(), tokens, strict=True)
-    return {key: number for key, number in told if number is not None}
+    input_, output, cached, created = tokens
+    told = {
+        "input": input_,
+        "output": output,
+        "input_cached_tokens": cached,
+        "input_cache_creation": created,
+    }
+    return {key: number for key, number in told.items() if number is not None}
 
 
 def _parameters(speed: object, effort: object) -> dict[str, str]:
-    told = (("speed", text(speed)), ("effort", text(effort)))
-    return {name: value for name, value in told if value}
+    if effort is None and isinstance(speed, str) and speed:
+        return {"speed": speed}  # nearly all
+    told = {"speed": text(speed), "effort": text(effort)}
+    return {name: value for name, value in told.items() if value}
 
 
 def _duration_ms(told: int | None) -> int:
@@ -222,8 +230,10 @@ def _tool_result(log: Log) -> AnyEvent:
     success, error, error_type, parameters, given = log.values
     name = told_name or "unknown"
     arguments, title = _call(log, name, parameters, given)
-    if error is not None or error_type is not None:
-        log.rare |= {"error": content(error), "error_type": text(error_type)}
+    if error is not None:
+        log.rare["error"] = content(error)
+    if error_type is not None:
+        log.rare["error_type"] = text(error_type)
     return ToolResult(
         key=log.key,
         session_id=log.session_id,
@@ -248,17 +258,21 @@ def _call(log: Log, name: str, parameters: object, given: object) -> tuple[str |
     ``tool_input`` cuts values over 512 characters to 128; a command is whole in
     ``tool_parameters``, so it is put back. Neither is read where nothing of this is in it.
     """
-    spawns = name in SPAWNING_TOOLS
-    known = json_object(parameters) if spawns or _is_telling(parameters) else {}
+    if name in SPAWNING_TOOLS:
+        log.rare |= _spawned(json_object(parameters), json_object(given))
+    known = json_object(parameters) if _is_telling(parameters) else {}
+    title = tool_title(name, known) if known or name.startswith("mcp") else name
     command = known.get("full_command")
-    arguments = json_object(given) if spawns or isinstance(command, str) else {}
-    if spawns:
-        kind = text((known | arguments).get("subagent_type")) or ""
-        log.rare |= {"spawns": kind, "task": content(arguments.get("prompt"))}
-    if isinstance(command, str) and isinstance(arguments.get("command"), str):
-        whole = orjson.dumps(arguments | {"command": command}).decode()
-        return whole, tool_title(name, known)
-    return content(given) or content(parameters), tool_title(name, known)
+    if isinstance(command, str):
+        arguments = json_object(given)
+        if isinstance(arguments.get("command"), str):
+            return orjson.dumps(arguments | {"command": command}).decode(), title
+    return content(given) or content(parameters), title
+
+
+def _spawned(parameters: dict[str, Any], arguments: dict[str, Any]) -> dict[str, str | None]:
+    kind = text((parameters | arguments).get("subagent_type")) or ""
+    return {"spawns": kind, "task": content(arguments.get("prompt"))}
 
 
 def _is_telling(parameters: object) -> bool:
@@ -270,8 +284,6 @@ def _is_telling(parameters: object) -> bool:
 
 def tool_title(name: str, parameters: Mapping[str, Any]) -> str:
     """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
-    if not parameters and not name.startswith("mcp"):
-        return name
     server, tool = (identifier(parameters.get(f"mcp_{each}_name")) for each in ("server", "tool"))
     if server and tool:
         return f"{server}/{tool}"
