@@ -8,27 +8,21 @@ such calls. So fields that few records have are put into ``rare`` and added afte
 """
 
 from collections.abc import Mapping
-from typing import Any
-
-import orjson
 
 from bridge.decode.attributes import (
     boolean,
-    identifier,
-    json_object,
     picousd,
     picousd_from_micros,
     text,
 )
+from bridge.decode.claude_code.calls import arguments_and_title, content
 from bridge.decode.claude_code.names import (
     ANSWER_FIELDS,
     FAILURE_FIELDS,
-    PLACEHOLDERS,
     POINT_LEVELS,
     POINT_TEXT,
     PROMPT_FIELDS,
     REQUEST_FIELDS,
-    SPAWNING_TOOLS,
     SYNTHETIC_PROMPT,
     TOOL_FIELDS,
     USAGE_KEYS,
@@ -70,12 +64,6 @@ def purpose(source: str) -> Purpose:
     if not source:
         return Purpose.UNKNOWN
     return Purpose.AGENT if source.startswith(AGENT_SOURCE) else Purpose.AUXILIARY
-
-
-def content(value: object) -> str | None:
-    """A text, unless the client put a placeholder in its place."""
-    found = text(value)
-    return None if found in PLACEHOLDERS else found
 
 
 def _user_prompt(log: Log) -> AnyEvent:
@@ -205,7 +193,7 @@ def _tool_decision(log: Log) -> AnyEvent:
     *_, call_id, told_name = log.ids
     decision, source, parameters, given = log.values
     name, decided_by = told_name or "unknown", text(source)
-    arguments, title = _call(log, name, parameters, given)
+    arguments, title = arguments_and_title(log, name, parameters, given)
     return ToolDecision(
         key=log.key,
         session_id=log.session_id,
@@ -229,7 +217,7 @@ def _tool_result(log: Log) -> AnyEvent:
     duration_ms, result_bytes = log.counts
     success, error, error_type, parameters, given = log.values
     name = told_name or "unknown"
-    arguments, title = _call(log, name, parameters, given)
+    arguments, title = arguments_and_title(log, name, parameters, given)
     if error is not None:
         log.rare["error"] = content(error)
     if error_type is not None:
@@ -250,45 +238,6 @@ def _tool_result(log: Log) -> AnyEvent:
         arguments=arguments,
         result_bytes=result_bytes,
     )
-
-
-def _call(log: Log, name: str, parameters: object, given: object) -> tuple[str | None, str]:
-    """A call's arguments and its title; what sub-agent it starts goes to what is rare.
-
-    ``tool_input`` cuts values over 512 characters to 128; a command is whole in
-    ``tool_parameters``, so it is put back. Neither is read where nothing of this is in it.
-    """
-    if name in SPAWNING_TOOLS:
-        log.rare |= _spawned(json_object(parameters), json_object(given))
-    known = json_object(parameters) if _is_telling(parameters) else {}
-    title = tool_title(name, known) if known or name.startswith("mcp") else name
-    command = known.get("full_command")
-    if isinstance(command, str):
-        arguments = json_object(given)
-        if isinstance(arguments.get("command"), str):
-            return orjson.dumps(arguments | {"command": command}).decode(), title
-    return content(given) or content(parameters), title
-
-
-def _spawned(parameters: dict[str, Any], arguments: dict[str, Any]) -> dict[str, str | None]:
-    kind = text((parameters | arguments).get("subagent_type")) or ""
-    return {"spawns": kind, "task": content(arguments.get("prompt"))}
-
-
-def _is_telling(parameters: object) -> bool:
-    """Whether a call's parameters may say more of it than its arguments; escapes hide names."""
-    return isinstance(parameters, str) and (
-        "full_command" in parameters or "mcp_" in parameters or "\\u" in parameters
-    )
-
-
-def tool_title(name: str, parameters: Mapping[str, Any]) -> str:
-    """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
-    server, tool = (identifier(parameters.get(f"mcp_{each}_name")) for each in ("server", "tool"))
-    if server and tool:
-        return f"{server}/{tool}"
-    parts = name.split("__", 2)
-    return f"{parts[1]}/{parts[2]}" if len(parts) == 3 and parts[0] == "mcp" else name  # noqa: PLR2004 - mcp, server, tool
 
 
 def _subagent_completed(log: Log) -> AnyEvent:

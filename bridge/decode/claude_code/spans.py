@@ -25,7 +25,8 @@ from bridge.decode.attributes import (
     shown_without,
     text,
 )
-from bridge.decode.claude_code.events import agent_type, content, purpose, tool_title
+from bridge.decode.claude_code.calls import content, tool_title
+from bridge.decode.claude_code.events import agent_type, purpose
 from bridge.decode.claude_code.names import ENVELOPE, PREFIX, SPAWNING_TOOLS, USAGE_KEYS
 from bridge.decode.claude_code.senders import session_and_conversation
 from bridge.decode.moments import moment_ms
