@@ -63,6 +63,26 @@ class Head:
         """The attributes that records begin with."""
         return dict(zip(self.names, self.values, strict=True))
 
+    def with_attributes(self, told: Mapping[str, Value]) -> "Head":
+        """A head in this place."""
+        return Head(
+            resource=self.resource,
+            scope_name=self.scope_name,
+            scope_version=self.scope_version,
+            names=tuple(told),
+            values=tuple(told.values()),
+            place=self,
+        )
+
+    def says_the_same(self, other: "Head") -> bool:
+        """Whether records with either head are from the same."""
+        return (
+            self.names == other.names
+            and self.values == other.values
+            and self.resource == other.resource
+            and (self.scope_name, self.scope_version) == (other.scope_name, other.scope_version)
+        )
+
 
 @dataclass(slots=True, eq=False)
 class _Attribute:
@@ -191,17 +211,10 @@ class AttributeReader:
         return self._pair(told) if value is None else (key.name, value)
 
     def _made(self, place: Head, fields: list[Any], told: Mapping[str, Value]) -> Head:
-        names = tuple(told)
-        return Head(
-            resource=place.resource,
-            scope_name=place.scope_name,
-            scope_version=place.scope_version,
-            names=names,
-            values=tuple(told.values()),
-            fields=fields,
-            place=place,
-            layouts=self._layouts_behind.setdefault(names, {}),
-        )
+        made = place.with_attributes(told)
+        made.fields = fields
+        made.layouts = self._layouts_behind.setdefault(made.names, {})
+        return made
 
     def _remembered(self, key: tuple[object, ...], size_bytes: int, head: Head) -> Head:
         if size_bytes <= MAX_HEAD_BYTES:

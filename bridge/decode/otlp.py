@@ -98,10 +98,14 @@ class RawLog(msgspec.Struct, frozen=True):
 
 
 def apart(log: WholeLog) -> RawLog:
-    """A record as one that shares nothing with others."""
-    head = Head(resource=log.resource, scope_name=log.scope_name, scope_version=log.scope_version)
+    """A record whose head is its own: no other has it, until somebody finds that it is the same."""
+    place = Head(resource=log.resource, scope_name=log.scope_name, scope_version=log.scope_version)
+    names = list(log.attributes)
+    end = names.index(FIRST_OF_EVENT) if FIRST_OF_EVENT in names else 0
+    pairs = list(log.attributes.items())
+    head = place.with_attributes(dict(pairs[:end]))
     return RawLog(
-        *attributes_behind(head, log.attributes, len(log.attributes)),
+        *attributes_behind(head, dict(pairs[end:]), len(pairs) - end),
         log.time_unix_ns,
         log.event_name,
         log.body,
