@@ -18,7 +18,7 @@ from bridge.protowire import Key, number, short_string
 
 BUDGET_BYTES: Final = 8_000_000
 """What 1,500 sessions at a time and their prompts need, about."""
-OBJECT_BYTES: Final = 300
+OBJECT_BYTES: Final = 400
 KEY_BYTES: Final = 12_000
 HEAD_BYTES: Final = 3_000
 """What a remembered value, key or head costs beside its own bytes, about, at the most."""
@@ -217,10 +217,11 @@ class AttributeReader:
         return made
 
     def _remembered(self, key: tuple[object, ...], size_bytes: int, head: Head) -> Head:
-        if size_bytes <= MAX_HEAD_BYTES:
+        if size_bytes <= MAX_HEAD_BYTES and (head.place is None or head.place.is_lasting):
             head.is_lasting = True
             self._heads[key] = head
-            self._spend(2 * size_bytes + HEAD_BYTES)
+            told = head.fields or head.resource
+            self._spend(2 * size_bytes + len(told) * OBJECT_BYTES + HEAD_BYTES)
         return head
 
     def _layout(self, head: Head, own: list[bytes], names: tuple[str, ...]) -> _Layout:

@@ -194,10 +194,11 @@ class LogReader:
         scope_version: str,
     ) -> Head:
         make = partial(Head, resource=resource, scope_name=scope_name, scope_version=scope_version)
-        if not all(isinstance(value, str) for value in resource.values()):
-            return make()  # numbers of different kinds can be equal
-        key = *resource.items(), scope_name, scope_version, *fixed.items()
-        return self._attributes.place(key, 2 * len(str(key)), make)
+        has_numbers = not all(isinstance(value, str) for value in resource.values())
+        # Numbers of different kinds can be equal; as they are written they are not.
+        told = (repr(resource),) if has_numbers else resource.items()
+        key = *told, scope_name, scope_version, *fixed.items()
+        return self._attributes.place(key, len(str(key)), make)
 
     def _json_head(self, place: Head, fields: list[Any]) -> Head:
         """The head that these attributes begin with, where all of them are plain strings."""

@@ -9,7 +9,7 @@ from bridge.decode.layouts import Head
 from bridge.decode.origins import Origins
 
 KEPT: Final = 1_024
-"""Senders remembered, and shapes for each of a number of heads."""
+"""Senders remembered, and combinations of names that their heads may have."""
 
 
 class Senders:
@@ -24,6 +24,7 @@ class Senders:
         self._origins = origins
         self._identity = identity
         self._known: dict[Head, claude_code.Sender] = {}
+        self._all_shapes: list[claude_code.Shapes] = []
         self._shapes: dict[tuple[frozenset[str], tuple[str, ...]], claude_code.Shapes] = {}
 
     def of(self, head: Head, fixed: Mapping[str, str]) -> claude_code.Sender:
@@ -56,7 +57,14 @@ class Senders:
 
     def _shapes_of(self, hidden: frozenset[str], head: Head) -> claude_code.Shapes:
         """Shapes depend on what is hidden, and on where the attributes of a head stand."""
-        if sum(map(len, self._shapes.values())) >= KEPT or len(self._shapes) >= KEPT:
-            self._known.clear()
-            self._shapes.clear()
-        return self._shapes.setdefault((hidden, head.names), {})
+        if not head.is_lasting:
+            return claude_code.Shapes([])
+        key = hidden, head.names
+        found = self._shapes.get(key)
+        if found is None:
+            if len(self._shapes) >= KEPT:
+                self._known.clear()
+                self._shapes.clear()
+                self._all_shapes.clear()
+            found = self._shapes[key] = claude_code.Shapes(self._all_shapes)
+        return found

@@ -82,7 +82,7 @@ def test_attributes_are_read_as_from_the_official_classes(
     reader = AttributeReader(
         proto_pair, frozenset({"cost_usd", "model"}), budget_bytes=budget_bytes
     )
-    place = Head(resource={}, scope_name="", scope_version="")
+    place = Head(resource={}, scope_name="", scope_version="", is_lasting=True)
 
     for pairs in [*requests, *requests, *reversed(requests)]:
         expected = proto_attributes(key_values(list(pairs)))
@@ -96,7 +96,7 @@ def test_any_bytes_are_read_as_the_official_class_reads_them_or_refused(
     field: bytes, at: int
 ) -> None:
     reader = AttributeReader(proto_pair, frozenset({"model"}))
-    place = Head(resource={}, scope_name="", scope_version="")
+    place = Head(resource={}, scope_name="", scope_version="", is_lasting=True)
     usual = fields_of([("session.id", "s"), (FIRST_OF_EVENT, "odd"), ("model", "m")])
     read(reader, place, usual)
     fields = [*usual[:at], field, *usual[at + 1 :]]

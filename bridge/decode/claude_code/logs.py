@@ -19,8 +19,6 @@ from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
 
 _NOTHING: dict[str, MetadataValue] = {}
-MAX_NAMES = 200
-"""Records with more attributes have no shape that would be remembered."""
 
 
 def shape_of(raw: RawLog, sender: Sender) -> Shape:
@@ -38,8 +36,8 @@ def _new_shape(raw: RawLog, sender: Sender) -> Shape:
     name = identifier(told.removeprefix(PREFIX)) or "unnamed"
     kind, is_plain = kind_of(name), identifier(told) == told
     shape = Shape(name, kind, sender.head.names, raw.names, sender.hidden, is_plain=is_plain)
-    if told == first and isinstance(first, str) and len(raw.names) <= MAX_NAMES:
-        sender.shapes[first, raw.names] = shape
+    if told == first and isinstance(first, str):
+        sender.shapes.remember(first, raw.names, shape)
     return shape
 
 

@@ -13,8 +13,30 @@ from bridge.model.events import Origin
 
 KEY_BYTES = 8
 
-Shapes = dict[tuple[Value, tuple[str, ...]], Shape]
-"""By the event's name as it was told, and the names of a record's own attributes."""
+KEPT_SHAPES = 1_024
+MAX_NAMES, MAX_NAMES_CHARS = 200, 8_192
+"""Records with more or longer names have no shape that would be remembered."""
+
+
+class Shapes(dict[tuple[Value, tuple[str, ...]], Shape]):
+    """Shapes by the event's name as it was told, and the names of a record's own attributes.
+
+    Args:
+        others: All that there are; together they hold so many, and then forget them all.
+    """
+
+    def __init__(self, others: "list[Shapes]") -> None:
+        self._others = others
+        others.append(self)
+
+    def remember(self, told: str, names: tuple[str, ...], shape: Shape) -> None:
+        """Keep a shape for the records to come, unless it is too large."""
+        if len(names) > MAX_NAMES or len(told) + sum(map(len, names)) > MAX_NAMES_CHARS:
+            return
+        if sum(map(len, self._others)) >= KEPT_SHAPES:
+            for shapes in self._others:
+                shapes.clear()
+        self[told, names] = shape
 
 
 class Sender:
