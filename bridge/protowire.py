@@ -12,7 +12,7 @@ their numbers, nothing for defaults. Strings that are no Unicode raise UnicodeEn
 
 import struct
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -33,11 +33,16 @@ _SHORT_STRING: Final = tuple(before[1:] for before in _STRING_OF)
 """The same behind the value's tag."""
 _TRUE, _FALSE = b"\x02\x10\x01", b"\x02\x10\x00"
 _DOUBLE: Final = struct.Struct("<d").pack
+_UNPACK_DOUBLE: Final = struct.Struct("<d").unpack_from
+_INT, _DOUBLE_TAG = 0x18, 0x21
+_LEAST_NUMBER_BYTES, _DOUBLE_BYTES = 3, 10
 _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 1_024
 _MAX_FIELDS: Final = 2_048
 MAX_REMEMBERED_BYTES: Final = 160
+_MOST_AROUND_TEXT = 12
+"""A tag and two sizes stand between a key and its text, and a size has at most five bytes."""
 
 
 def varint(number: int) -> bytes:
@@ -182,43 +187,45 @@ def _behind_size(body: bytes) -> bytes:
 
 # Reading. The shadow schema has OTLP's field numbers, but its attributes, bodies, resources and
 # scopes are fields of bytes: the parser copies them and builds no objects. Most attributes of most
-# records are ones that came before (who, where, which tool), so their bytes are looked up.
+# records are ones that came before (who, where, which tool), so their bytes are looked up; of the
+# others the key is known from the records before, so that only their text has to be taken out.
+
+NO_FIELD: Final = b"\xff"
+"""No KeyValue begins so."""
 
 
-class AttributeReader:
-    """Reads ``KeyValue`` messages, and remembers those that come again and again.
-
-    Two generations of a fixed size: what was not asked for while one of them filled is forgotten.
-    Values are those of ``decode``: str, bool, int, float, bytes, list, dict or None.
-    """
-
-    def __init__(self, parse: Callable[[bytes], tuple[str, object]], *, kept: int = 8_192) -> None:
-        self._parse = parse
-        self._kept = kept
-        self._young: dict[bytes, tuple[str, object]] = {}
-        self._old: dict[bytes, tuple[str, object]] = {}
-
-    def read(self, fields: Iterable[bytes]) -> dict[str, object]:
-        """The attributes, of two with the same key the later one."""
-        known = self._young.get
-        return dict([known(field) or self._pair(field) for field in fields])
-
-    def _pair(self, field: bytes) -> tuple[str, object]:
-        pair = self._old.get(field) or _short_string(field) or self._parse(field)
-        if len(field) <= MAX_REMEMBERED_BYTES and not isinstance(pair[1], (list, dict)):
-            if len(self._young) >= self._kept:
-                self._old, self._young = self._young, {}
-            self._young[field] = pair
-        return pair
-
-
-def _short_string(field: bytes) -> tuple[str, str] | None:
-    """A KeyValue whose value is a string, all its lengths one byte; None for any other.
+class Key(dict[int, bytes]):
+    """How a KeyValue of this key begins if its value is a string, by the size of the whole.
 
     ::
 
-        0A key_size key  12 value_size  0A text_size text
+        0A key_size key  12 value_size  0A text_size | text
+
+    What no string can have as its size begins with ``NO_FIELD``.
     """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.head = sized(b"\x0a", name.encode()) + b"\x12"
+
+    def __missing__(self, size_bytes: int) -> bytes:
+        begin = self._begin(size_bytes)
+        if size_bytes - len(begin) < _SHORT:  # so there are few
+            self[size_bytes] = begin
+        return begin
+
+    def _begin(self, size_bytes: int) -> bytes:
+        behind_key = size_bytes - len(self.head)
+        for text_bytes in range(behind_key - 3, max(behind_key - _MOST_AROUND_TEXT, -1), -1):
+            value = b"\x0a" + varint(text_bytes)
+            begin = self.head + varint(len(value) + text_bytes) + value
+            if len(begin) + text_bytes == size_bytes:
+                return begin
+        return NO_FIELD
+
+
+def short_string(field: bytes) -> tuple[str, str] | None:
+    """A KeyValue whose value is a short string; None for any other."""
     try:
         tag, key_size = field[0], field[1]
         value = key_size + 2
@@ -228,6 +235,27 @@ def _short_string(field: bytes) -> tuple[str, str] | None:
     except (IndexError, ValueError):
         pass
     return None
+
+
+def number(value: bytes) -> float | None:
+    """An AnyValue behind its length that is a number or boolean; None for any other."""
+    if len(value) < _LEAST_NUMBER_BYTES or value[0] != len(value) - 1:
+        return None
+    if value[1] == _INT:
+        return _int64(value[2:])
+    if value[1] == _DOUBLE_TAG and len(value) == _DOUBLE_BYTES:
+        return float(_UNPACK_DOUBLE(value, 2)[0])
+    return {_TRUE: True, _FALSE: False}.get(value)
+
+
+def _int64(encoded: bytes) -> int | None:
+    """A varint that is all of ``encoded``, read as signed; None where it is written otherwise."""
+    told, last = 0, len(encoded) - 1
+    for at, byte in enumerate(encoded):
+        if (byte >= _MORE) is (at == last):
+            return None
+        told |= (byte & 0x7F) << (7 * at)
+    return None if told > _INT64_MASK else told - (told >> 63 << 64)
 
 
 Field = tuple[int, str]

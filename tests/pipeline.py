@@ -270,6 +270,8 @@ def _fill(target: Any, pairs: Iterable[Json]) -> None:
 
 
 def _fill_any(target: Any, value: Json) -> None:
+    if not value:  # unset
+        return
     ((kind, plain),) = value.items()
     if kind == "arrayValue":
         target.array_value.SetInParent()

@@ -32,6 +32,7 @@ MAX_USD = Decimal("999999.999999")
 _EXACT_DIGITS = 16
 """Numbers of fewer digits are below ``MAX_COUNT``."""
 
+_BOOLEANS = {"true": True, "false": False}
 _TWELVE_DECIMALS = Decimal(1).scaleb(-12)
 _PLAIN_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 """``Decimal`` and ``int`` take digits of any script and underscores between them; no client means
@@ -58,9 +59,9 @@ def text(value: Value) -> str | None:
 
 def boolean(value: Value) -> bool | None:
     """True or False, also from the strings the client sends."""
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+    if isinstance(value, str):
+        return _BOOLEANS.get(value.lower())
+    return value if isinstance(value, bool) else None
 
 
 def count(value: Value) -> int | None:

@@ -5,18 +5,26 @@ Leaves to ``claude_code`` what the names mean.
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from bridge.decode import claude_code
 from bridge.decode.attributes import Attributes, Value, identifier
 from bridge.decode.identity import INSTALLATION
-from bridge.decode.otlp import RawLog
-from bridge.decode.otlp_metrics import RawPoint
-from bridge.decode.otlp_spans import RawSpan
 from bridge.decode.privacy import Privacy
 from bridge.model.events import Origin
 
-Raw = RawLog | RawPoint | RawSpan
+
+class Place(Protocol):
+    """Where a record stands: a log record's head, or a span or point itself."""
+
+    @property
+    def resource(self) -> dict[str, Value]:
+        """The attributes of its resource."""
+
+    @property
+    def scope_version(self) -> str:
+        """The version of its scope."""
+
 
 KEPT: Final = 1_024
 MAX_RESOURCE_ATTRIBUTES: Final = 200
@@ -54,35 +62,34 @@ class Origins:
         self._omits = privacy.identity is not None and privacy.identity.omits
         self._known: dict[tuple[object, ...], tuple[Attributes, Origin]] = {}
 
-    def of(self, raw: Raw, fixed: Mapping[str, str]) -> Origin:
+    def of(self, place: Place, told: Attributes, fixed: Mapping[str, str]) -> Origin:
         """Whose a record, span or point is; ``fixed`` is what its sender's token says, and wins."""
-        told = tuple(map(raw.attributes.get, self._identity))
-        key = (id(raw.resource), raw.scope_version, told, tuple(fixed.items()))
+        identity = tuple(map(told.get, self._identity))
+        key = (id(place.resource), place.scope_version, identity, tuple(fixed.items()))
         try:
             known = self._known.get(key)
         except TypeError:  # a list or an object in place of a name
-            return self._origin(raw, fixed)
-        if known is not None and known[0] is raw.resource:
+            return self._origin(place, told, fixed)
+        if known is not None and known[0] is place.resource:
             return known[1]
-        return self._remember(key, raw, fixed)
-
-    def _remember(self, key: tuple[object, ...], raw: Raw, fixed: Mapping[str, str]) -> Origin:
         if len(self._known) >= KEPT:
             self._known.clear()
-        origin = self._origin(raw, fixed)
-        self._known[key] = (raw.resource, origin)
+        origin = self._origin(place, told, fixed)
+        self._known[key] = (place.resource, origin)
         return origin
 
-    def _origin(self, raw: Raw, fixed: Mapping[str, str]) -> Origin:
-        attributes = _identifying(raw.resource)
-        for name in {*self._identity, *attributes}:
-            if value := identifier(raw.attributes.get(name)):
+    def _origin(self, place: Place, told: Attributes, fixed: Mapping[str, str]) -> Origin:
+        attributes = _identifying(place.resource)
+        known = attributes.keys() | self._identity
+        for name, told_value in told.items():
+            if name in known and (value := identifier(told_value)):
                 attributes[name] = value
-        version = identifier(raw.resource.get("service.version")) or identifier(raw.scope_version)
+        version = identifier(place.resource.get("service.version"))
+        version = version or identifier(place.scope_version)
         omitted = attributes.pop(INSTALLATION, "") if self._omits else ""
         return Origin(
             product=claude_code.PRODUCT,
-            service_name=identifier(raw.resource.get("service.name")) or claude_code.PRODUCT,
+            service_name=identifier(place.resource.get("service.name")) or claude_code.PRODUCT,
             service_version=version or None,
             attributes=attributes | dict(fixed),
             installation=omitted,

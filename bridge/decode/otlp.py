@@ -1,10 +1,10 @@
 """The two encodings of an OTLP logs request, read alike: bytes → raw log records.
 
-Leaves to ``claude_code`` what the records mean.
+Leaves to ``claude_code`` what the records mean, to ``layouts`` what need not be read again.
 """
 
-import functools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,30 +13,32 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 
 from bridge.decode.attributes import Value
 from bridge.decode.envelope import inflated, json_scopes
+from bridge.decode.layouts import (
+    FIRST_OF_EVENT,
+    AttributeReader,
+    Head,
+    Told,
+    attributes_behind,
+)
 from bridge.decode.values import (
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
     hex_id,
-    json_attributes,
     json_dict,
     json_id,
     json_list,
+    json_pairs,
     json_string,
     json_unix_ns,
     proto_pair,
 )
 from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, ExportRequest
-from bridge.protowire import AttributeReader, LogsRequest, Resource
-
-KEPT = 1_024
-"""Resources and scopes remembered: one for each client version and installation."""
-
-_attributes = AttributeReader(proto_pair)
+from bridge.protowire import LogsRequest, Resource
 
 
-class RawLog(msgspec.Struct, frozen=True, kw_only=True):
-    """One log record as it stands in the request, with its resource and scope.
+class WholeLog(msgspec.Struct, frozen=True, kw_only=True):
+    """One log record with all its attributes, its resource and scope, as it stands in the request.
 
     Attributes:
         time_unix_ns: ``timeUnixNano``, else ``observedTimeUnixNano``, else 0; below 2^64.
@@ -55,82 +57,185 @@ class RawLog(msgspec.Struct, frozen=True, kw_only=True):
     span_id: str | None
 
 
-def raw_logs(request: ExportRequest) -> Iterator[RawLog]:
-    """Every log record of a logs request, in order.
+class RawLog(msgspec.Struct, frozen=True):
+    """The same with the attributes apart that many records begin with.
 
-    Raises:
-        UndecodableError: The body is not an ExportLogsServiceRequest.
+    Attributes:
+        names: Of the record's own attributes, whose values are ``values``; none of them is None.
+        unset: Names of attributes without a value.
     """
-    if request.encoding is Encoding.JSON:
-        for place, scope_logs in json_scopes(request, "logs"):
-            for record in json_list(scope_logs, "logRecords", "log_records"):
-                yield RawLog(**place, **_json_record(record if isinstance(record, dict) else {}))
-    else:
-        yield from _proto_logs(request)
+
+    head: Head
+    names: tuple[str, ...]
+    values: list[Value]
+    unset: tuple[str, ...]
+    time_unix_ns: int
+    event_name: str
+    body: str | None
+    trace_id: str | None
+    span_id: str | None
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """All attributes."""
+        own = dict(zip(self.names, self.values, strict=True))
+        return self.head.attributes | own | dict.fromkeys(self.unset)
+
+    @property
+    def whole(self) -> WholeLog:
+        """All that is known of it."""
+        return WholeLog(
+            resource=self.head.resource,
+            scope_name=self.head.scope_name,
+            scope_version=self.head.scope_version,
+            time_unix_ns=self.time_unix_ns,
+            event_name=self.event_name,
+            body=self.body,
+            attributes=self.attributes,
+            trace_id=self.trace_id,
+            span_id=self.span_id,
+        )
 
 
-def _proto_logs(request: ExportRequest) -> Iterator[RawLog]:
-    try:
-        message = LogsRequest.FromString(inflated(request))
-        fixed = tuple(request.fixed.items())
-        for of_resource in message.resource_logs:
-            resource = _resource(of_resource.resource, fixed)
-            for of_scope in of_resource.scope_logs:
-                name, version = _scope(of_scope.scope)
-                for record in of_scope.log_records:
-                    yield _proto_record(resource, name, version, record)
-    except DecodeError as error:
-        raise UndecodableError(f"the body is not protobuf: {error}") from error
-
-
-@functools.lru_cache(maxsize=KEPT)
-def _resource(resource: bytes, fixed: tuple[tuple[str, str], ...]) -> dict[str, Value]:
-    """The attributes of a Resource message, under what the sender's token says.
-
-    One dict for all requests of an installation.
-    """
-    return _attributes.read(Resource.FromString(resource).attributes) | dict(fixed)
-
-
-@functools.lru_cache(maxsize=KEPT)
-def _scope(scope: bytes) -> tuple[str, str]:
-    message = InstrumentationScope.FromString(scope)
-    return message.name, message.version
-
-
-@functools.lru_cache(maxsize=KEPT)
-def _body(body: bytes) -> str | None:
-    return AnyValue.FromString(body).string_value or None
-
-
-def _proto_record(
-    resource: dict[str, Value],
-    scope_name: str,
-    scope_version: str,
-    record: Any,  # noqa: ANN401 - its class is made at run time
-) -> RawLog:
-    body = record.body
+def apart(log: WholeLog) -> RawLog:
+    """A record whose head is its own: no other has it, until somebody finds that it is the same."""
+    place = Head(resource=log.resource, scope_name=log.scope_name, scope_version=log.scope_version)
+    names = list(log.attributes)
+    end = names.index(FIRST_OF_EVENT) if FIRST_OF_EVENT in names else 0
+    pairs = list(log.attributes.items())
+    head = place.with_attributes(dict(pairs[:end]))
     return RawLog(
-        resource=resource,
-        scope_name=scope_name,
-        scope_version=scope_version,
-        time_unix_ns=record.time_unix_nano or record.observed_time_unix_nano,
-        event_name=record.event_name,
-        body=_body(body) if body else None,
-        attributes=_attributes.read(record.attributes),
-        trace_id=hex_id(record.trace_id.hex(), TRACE_ID_BYTES),
-        span_id=hex_id(record.span_id.hex(), SPAN_ID_BYTES),
+        *attributes_behind(head, dict(pairs[end:]), len(pairs) - end),
+        log.time_unix_ns,
+        log.event_name,
+        log.body,
+        log.trace_id,
+        log.span_id,
     )
 
 
-def _json_record(record: dict[str, Any]) -> dict[str, Any]:
+class LogReader:
+    """Reads logs requests; remembers what many records share.
+
+    Args:
+        fleeting: Attributes whose value is nearly always new.
+        names_alone: Whether bodies need not be read where an attribute tells the event's name.
+    """
+
+    def __init__(
+        self, fleeting: frozenset[str] = frozenset(), *, names_alone: bool = False
+    ) -> None:
+        self._attributes = AttributeReader(proto_pair, fleeting)
+        self._names_alone = names_alone
+
+    def read(self, request: ExportRequest) -> Iterator[RawLog]:
+        """Every log record of a logs request, in order.
+
+        Raises:
+            UndecodableError: The body is not an ExportLogsServiceRequest.
+        """
+        return (self._json if request.encoding is Encoding.JSON else self._proto)(request)
+
+    def _proto(self, request: ExportRequest) -> Iterator[RawLog]:
+        try:
+            for of_resource in LogsRequest.FromString(inflated(request)).resource_logs:
+                for of_scope in of_resource.scope_logs:
+                    place = self._proto_place(of_resource.resource, of_scope.scope, request.fixed)
+                    yield from self._proto_records(place, of_scope.log_records)
+        except DecodeError as error:
+            raise UndecodableError(f"the body is not protobuf: {error}") from error
+
+    def _proto_records(self, place: Head, records: Any) -> Iterator[RawLog]:  # noqa: ANN401 - its class is made at run time
+        head, of_head = place, 0
+        for record in records:
+            fields = record.attributes[:]
+            if not of_head or fields[:of_head] != head.fields:
+                head = self._attributes.head(place, fields)
+                of_head = len(head.fields)
+            behind, names, values, unset = self._attributes.read(head, fields[of_head:])
+            trace_id, span_id = record.trace_id, record.span_id
+            has_name = self._names_alone and names and names[0] == FIRST_OF_EVENT and values[0]
+            yield RawLog(
+                behind,
+                names,
+                values,
+                unset,
+                record.time_unix_nano or record.observed_time_unix_nano,
+                "" if has_name else record.event_name,
+                None if has_name else _text(record.body),
+                hex_id(trace_id.hex(), TRACE_ID_BYTES) if trace_id else None,
+                hex_id(span_id.hex(), SPAN_ID_BYTES) if span_id else None,
+            )
+
+    def _proto_place(self, resource: bytes, scope: bytes, fixed: dict[str, str]) -> Head:
+        """Where these come from, under what the sender's token says."""
+        key = resource, scope, *fixed.items()
+        size_bytes = len(resource) + len(scope)
+        return self._attributes.place(key, size_bytes, partial(_place, resource, scope, fixed))
+
+    def _json(self, request: ExportRequest) -> Iterator[RawLog]:
+        for around, scope_logs in json_scopes(request, "logs"):
+            place = head = self._json_place(request.fixed, **around)
+            for each in json_list(scope_logs, "logRecords", "log_records"):
+                record = each if isinstance(each, dict) else {}
+                fields = json_list(record, "attributes")
+                of_head = len(head.fields)
+                if not of_head or fields[:of_head] != head.fields:
+                    head = self._json_head(place, fields)
+                    of_head = len(head.fields)
+                own = json_pairs(fields[of_head:])
+                yield _json_record(record, attributes_behind(head, own, len(own)))
+
+    def _json_place(
+        self,
+        fixed: dict[str, str],
+        resource: dict[str, Value],
+        scope_name: str,
+        scope_version: str,
+    ) -> Head:
+        make = partial(Head, resource=resource, scope_name=scope_name, scope_version=scope_version)
+        has_numbers = not all(isinstance(value, str) for value in resource.values())
+        # Numbers of different kinds can be equal; as they are written they are not.
+        told = (repr(resource),) if has_numbers else resource.items()
+        key = *told, scope_name, scope_version, *fixed.items()
+        return self._attributes.place(key, len(str(key)), make)
+
+    def _json_head(self, place: Head, fields: list[Any]) -> Head:
+        """The head that these attributes begin with, where all of them are plain strings."""
+        told: dict[str, str] = {}
+        for at, field in enumerate(fields):
+            match field:
+                case {"key": "event.name"}:
+                    return self._attributes.head_of_strings(place, fields[:at], told)
+                case {"key": str(name), "value": {"stringValue": str(text), **more}, **rest}:
+                    if more or rest:
+                        return place
+                    told[name] = text
+                case _:
+                    return place
+        return place
+
+
+def _json_record(record: dict[str, Any], told: Told) -> RawLog:
     body = json_dict(record, "body").get("stringValue")
-    return {
-        "time_unix_ns": json_unix_ns(record.get("timeUnixNano"))
+    return RawLog(
+        *told,
+        json_unix_ns(record.get("timeUnixNano"))
         or json_unix_ns(record.get("observedTimeUnixNano")),
-        "event_name": json_string(record, "eventName"),
-        "body": body if isinstance(body, str) and body else None,
-        "attributes": json_attributes(record),
-        "trace_id": json_id(record, "traceId", TRACE_ID_BYTES),
-        "span_id": json_id(record, "spanId", SPAN_ID_BYTES),
-    }
+        json_string(record, "eventName"),
+        body if isinstance(body, str) and body else None,
+        json_id(record, "traceId", TRACE_ID_BYTES),
+        json_id(record, "spanId", SPAN_ID_BYTES),
+    )
+
+
+def _place(resource: bytes, scope: bytes, fixed: dict[str, str]) -> Head:
+    pairs = map(proto_pair, Resource.FromString(resource).attributes)
+    message = InstrumentationScope.FromString(scope)
+    return Head(
+        resource=dict(pairs) | fixed, scope_name=message.name, scope_version=message.version
+    )
+
+
+def _text(body: bytes) -> str | None:
+    return AnyValue.FromString(body).string_value or None if body else None

@@ -7,21 +7,26 @@ takes out is up to ``content``.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Final, TypeVar
 
+import msgspec
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from bridge.decode.identity import Identity, is_person
-from bridge.decode.otlp import RawLog
+from bridge.decode.layouts import Head
+from bridge.decode.otlp import RawLog, WholeLog, apart
 from bridge.decode.otlp_metrics import RawPoint
 from bridge.decode.otlp_spans import RawSpan
 from bridge.decode.redaction import Kinds, Redactor
 from bridge.decode.values import proto_attributes
 
-Raw = TypeVar("Raw", RawLog, RawPoint, RawSpan)
+Raw = TypeVar("Raw", WholeLog, RawPoint, RawSpan)
 Change = Callable[[str, str], str]
 """(text, the key it is under) → what may leave of it."""
+
+KEPT: Final = 1_024
+"""Heads remembered."""
 
 
 class Privacy:
@@ -35,6 +40,33 @@ class Privacy:
     def __init__(self, redactor: Redactor | None = None, identity: Identity | None = None) -> None:
         self._redactor = redactor
         self.identity = identity
+        self._heads: dict[Head, Head] = {}
+        self.is_active = redactor is not None or identity is not None
+
+    def guarded_log(self, raw: RawLog) -> tuple[RawLog, Kinds]:
+        """The log record as it may be decoded, and how many secrets of which kind it had."""
+        whole = raw.whole
+        guarded, found = self.guarded(whole)
+        if guarded is whole:
+            return raw, found
+        changed = apart(guarded)
+        return msgspec.structs.replace(changed, head=self._shared(raw.head, changed.head)), found
+
+    def _shared(self, told: Head, changed: Head) -> Head:
+        """The head that others told so became, if this one became the same; mostly it did.
+
+        They are compared as values, and values of different kinds can be equal: these come from
+        the same attributes, each left as it is or made another text, so none can be mistaken.
+        """
+        known = self._heads.get(told)
+        if known is not None and known.says_the_same(changed):
+            return known
+        if told.is_lasting:
+            if len(self._heads) >= KEPT:
+                self._heads.clear()
+            changed.is_lasting = True
+            self._heads[told] = changed
+        return changed
 
     def guarded(self, raw: Raw) -> tuple[Raw, Kinds]:
         """The record as it may be decoded, and how many secrets of which kind it had."""

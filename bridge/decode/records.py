@@ -5,7 +5,7 @@ of its request.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, repeat
@@ -19,11 +19,12 @@ from bridge.decode.envelope import inflated
 from bridge.decode.foreign import foreign_spans
 from bridge.decode.moments import moment_ms
 from bridge.decode.origins import IDENTITY, Origins
-from bridge.decode.otlp import RawLog, raw_logs
+from bridge.decode.otlp import LogReader, RawLog
 from bridge.decode.otlp_metrics import RawPoint, raw_points
 from bridge.decode.otlp_spans import RawSpan, raw_spans
 from bridge.decode.privacy import Privacy
-from bridge.decode.redaction import Kinds, Redactor
+from bridge.decode.redaction import Redactor
+from bridge.decode.senders import Senders
 from bridge.errors import UndecodableError
 from bridge.model.events import AnyEvent, Record
 from bridge.model.foreign import ForeignSpan
@@ -106,6 +107,8 @@ class Decoder:
         self._keeps_foreign = keeps_foreign
         self._identity = IDENTITY | tag_attributes
         self._origins = Origins(self._identity, self._privacy)
+        self._senders = Senders(self._origins, self._identity)
+        self._logs = LogReader(claude_code.FLEETING, names_alone=not self._privacy.is_active)
         self._hidden_by: tuple[object, frozenset[str]] = None, frozenset()
 
     def decode(self, request: ExportRequest) -> Iterator[Decoded]:
@@ -127,17 +130,17 @@ class Decoder:
         body = inflated(request)
         for piece, last in _with_last(pieces(request.signal, request.encoding, body)):
             part = msgspec.structs.replace(request, body=piece, gzipped=False)
-            items = list(self._items(part, so_far))
+            items = self._items(part, so_far)
             yield Batch(items=items, size_bytes=len(piece), last=last)
 
-    def _items(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
+    def _items(self, request: ExportRequest, so_far: _Sofar) -> list[Decoded]:
         match request.signal:
             case Signal.LOGS:
-                yield from self._records(request, so_far)
+                return self._records(request, so_far)
             case Signal.TRACES:
-                yield from self._spans(request, so_far)
+                return list(self._spans(request, so_far))
             case Signal.METRICS:
-                yield from self._measurements(request, so_far)
+                return list(self._measurements(request, so_far))
 
     def _spans(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         raws = list(raw_spans(request))
@@ -161,14 +164,44 @@ class Decoder:
             raw, received_at_ms=request.received_at_ms, hidden=self._hidden(raw)
         )
         clamped = claude_code.clamped_in_span(raw, request.received_at_ms)
-        return self._allowed(event, raw, request, clamped | _masked(found))
+        return Record(
+            event=self._allowed(event, clamped | _masked(found)),
+            origin=self._origins.of(raw, raw.attributes, request.fixed),
+            arrived_ms=request.received_at_ms,
+            redacted=found.total(),
+        )
 
-    def _records(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
-        for raw, index in zip(raw_logs(request), so_far.indexes, strict=False):
-            if not claude_code.recognises(raw.scope_name):
-                yield Foreign(raw.scope_name)
-                continue
-            yield _read(index, partial(self._record, raw, request, so_far.twins))
+    def _records(self, request: ExportRequest, so_far: _Sofar) -> list[Decoded]:
+        items: list[Decoded] = []
+        for raw, index in zip(self._logs.read(request), so_far.indexes, strict=False):
+            try:
+                items.append(self._record(raw, request, so_far.twins))
+            except Exception as error:  # noqa: BLE001 - a bug of ours costs this record only
+                items.append(Unreadable(index=index, reason=_reason(error)))
+        return items
+
+    def _record(
+        self, raw: RawLog, request: ExportRequest, twins: Counter[bytes]
+    ) -> Record | Foreign:
+        if not claude_code.recognises(raw.head.scope_name):
+            return Foreign(raw.head.scope_name)
+        found = None
+        if self._privacy.is_active:
+            raw, found = self._privacy.guarded_log(raw)
+        sender = self._senders.of(raw.head, request.fixed)
+        shape = claude_code.shape_of(raw, sender)
+        if shape.tells_sender:
+            sender = self._senders.telling(raw.head, raw.attributes, request.fixed)
+        repeat = 0 if shape.is_numbered else _twin(raw, shape.name, twins)
+        event, clamped = claude_code.decode(raw, sender, shape, request.received_at_ms, repeat)
+        if clamped or found or self._policy is ContentPolicy.METADATA:
+            event = self._allowed(event, clamped | _masked(found or {}))
+        return Record(
+            event=event,
+            origin=sender.origin,
+            arrived_ms=request.received_at_ms,
+            redacted=found.total() if found else 0,
+        )
 
     def _measurements(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         index = -1
@@ -199,56 +232,34 @@ class Decoder:
             return None
         return Measurement(
             point=content.apply_to_point(point, self._policy, claude_code.SAFE_SERIES_STRINGS),
-            origin=self._origins.of(raw, request.fixed),
+            origin=self._origins.of(raw, raw.attributes, request.fixed),
             arrived_ms=request.received_at_ms,
             measured_ms=moment_ms(raw.time_unix_ns, request.received_at_ms),
             records=0 if raw.is_second_half else 1,
             redacted=found.total(),
         )
 
-    def _record(self, raw: RawLog, request: ExportRequest, twins: Counter[bytes]) -> Record:
-        raw, found = self._privacy.guarded(raw)
-        name = claude_code.event_name(raw)
-        key = claude_code.record_key(raw, name, 0)
-        if not claude_code.is_numbered(raw):
-            twins[key] += 1
-            key = claude_code.record_key(raw, name, twins[key] - 1)
-        event = claude_code.decode(
-            raw,
-            name,
-            key=key,
-            time_ms=moment_ms(raw.time_unix_ns, request.received_at_ms),
-            hidden=self._hidden(raw),
-        )
-        clamped = claude_code.clamped_in_log(raw, request.received_at_ms)
-        return self._allowed(event, raw, request, clamped | _masked(found))
-
-    def _allowed(
-        self,
-        event: AnyEvent,
-        raw: RawLog | RawSpan,
-        request: ExportRequest,
-        told: dict[str, MetadataValue],
-    ) -> Record:
+    def _allowed(self, event: AnyEvent, told: dict[str, MetadataValue]) -> AnyEvent:
         """What the policy lets through of an event, and what the bridge itself says of it."""
         allowed = content.apply(event, self._policy, claude_code.SAFE_STRINGS)
         if told:
             allowed = msgspec.structs.replace(allowed, attributes=allowed.attributes | told)
-        redacted = told.get(REDACTED, 0)
-        return Record(
-            event=allowed,
-            origin=self._origins.of(raw, request.fixed),
-            arrived_ms=request.received_at_ms,
-            redacted=redacted if isinstance(redacted, int) else 0,
-        )
+        return allowed
 
-    def _hidden(self, raw: RawLog | RawPoint | RawSpan) -> frozenset[str]:
+    def _hidden(self, raw: RawPoint | RawSpan) -> frozenset[str]:
         """Attributes that the trace tells; asked for by every record of the same resource."""
         resource, hidden = self._hidden_by
         if resource is not raw.resource:
             hidden = union(frozenset(raw.resource), self._identity)
             self._hidden_by = raw.resource, hidden
         return hidden
+
+
+def _twin(raw: RawLog, name: str, twins: Counter[bytes]) -> int:
+    """How many records just like it the request had before."""
+    key = claude_code.record_key(raw, name, 0)
+    twins[key] += 1
+    return twins[key] - 1
 
 
 def _with_last(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
@@ -261,11 +272,11 @@ def _with_last(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
         piece = following
 
 
-def _masked(found: Kinds) -> dict[str, MetadataValue]:
+def _masked(found: Mapping[str, int]) -> dict[str, MetadataValue]:
     """Metadata that counts what was masked; empty where nothing was."""
     if not found:
         return {}
-    counts = {"": found.total()} | {f".{kind}": number for kind, number in found.items()}
+    counts = {"": sum(found.values())} | {f".{kind}": number for kind, number in found.items()}
     return {f"{REDACTED}{kind}": number for kind, number in counts.items()}
 
 

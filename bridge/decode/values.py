@@ -90,9 +90,14 @@ def document(body: bytes) -> Any:  # noqa: ANN401 - JSON
 
 def json_attributes(holder: dict[str, Any]) -> dict[str, Value]:
     """Attributes of a JSON object."""
+    return json_pairs(json_list(holder, "attributes"))
+
+
+def json_pairs(pairs: list[Any]) -> dict[str, Value]:
+    """The attributes in a list of JSON objects, of two with the same key the later one."""
     return {
         pair["key"]: _json_value(pair.get("value"), 0)
-        for pair in json_list(holder, "attributes")
+        for pair in pairs
         if isinstance(pair, dict) and isinstance(pair.get("key"), str)
     }
 
@@ -100,6 +105,8 @@ def json_attributes(holder: dict[str, Any]) -> dict[str, Value]:
 def _json_value(value: Any, depth: int) -> Value:  # noqa: ANN401 - JSON
     if not isinstance(value, dict) or depth > MAX_DEPTH:
         return None
+    if len(value) == 1 and isinstance(text := value.get("stringValue"), str):
+        return text  # nearly all are
     for kind, plain in value.items():
         match kind:
             case "stringValue" | "boolValue" | "bytesValue" | "doubleValue" | "intValue":

@@ -1,7 +1,5 @@
 """What is written by hand is, byte for byte, what the official classes write; reading likewise."""
 
-import pytest
-from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -16,12 +14,10 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from bridge.decode.values import proto_attributes, proto_pair
 from bridge.langfuse import wire
 from bridge.model.delivery import PendingSpan
 from bridge.protowire import (
     Attribute,
-    AttributeReader,
     AttributeWriter,
     LogsRequest,
     fixed64,
@@ -118,31 +114,6 @@ def key_values(attributes: list[tuple[str, Attribute | None]]) -> list[KeyValue]
         KeyValue(key=key) if value is None else KeyValue(key=key, value=official(value))
         for key, value in attributes
     ]
-
-
-@few(300)
-@given(st.lists(pairs, max_size=5), st.integers(1, 4))
-def test_attributes_are_read_as_from_the_official_classes(
-    records: list[list[tuple[str, Attribute | None]]], kept: int
-) -> None:
-    reader = AttributeReader(proto_pair, kept=kept)
-
-    for attributes in [*records, *records]:
-        messages = key_values(attributes)
-        found = reader.read([message.SerializeToString() for message in messages])
-        assert repr(found) == repr(proto_attributes(messages))
-
-
-@few(300)
-@given(st.binary(max_size=40))
-def test_any_bytes_are_read_as_the_official_class_reads_them_or_refused(field: bytes) -> None:
-    try:
-        expected = KeyValue.FromString(field)
-    except DecodeError:
-        with pytest.raises(DecodeError):
-            AttributeReader(proto_pair).read([field])
-    else:
-        assert repr(AttributeReader(proto_pair).read([field])) == repr(proto_attributes([expected]))
 
 
 @few(200)

@@ -17,7 +17,6 @@ from bridge.decode.attributes import (
 )
 from bridge.decode.claude_code.names import USAGE_KEYS
 from bridge.decode.moments import MAX_DURATION_MS, is_plausible
-from bridge.decode.otlp import RawLog
 from bridge.decode.otlp_spans import RawSpan
 from bridge.model.observations import MetadataValue
 
@@ -29,13 +28,15 @@ TOLD_TIME = "bridge.time_unix_ns"
 
 NS_PER_MS = 1_000_000
 
+COST = "cost_usd"
+
 IDENTIFIERS = (
     "session.id", "prompt.id", "agent_id", "parent_agent_id", "request_id", "tool_use_id",
     "use_id", "gen_ai.tool.call.id", "event.name", "tool_name", "model",
 )  # fmt: skip
 
 LIMITS = {
-    "cost_usd": int(MAX_USD),
+    COST: int(MAX_USD),
     "cost_usd_micros": int(MAX_USD) * 1_000_000,
     "duration_ms": MAX_DURATION_MS,
     "event.sequence": MAX_COUNT,
@@ -47,13 +48,16 @@ LIMITS = {
 """Number → the largest that is taken."""
 PLAIN_DIGITS = 6
 """A number of no more characters is below all of these."""
+_NUMBERS = frozenset({int, float})
 _CHECKED = dict[str, int | None](dict.fromkeys(IDENTIFIERS)) | LIMITS
 
 
-def clamped_in_log(raw: RawLog, received_at_ms: int) -> dict[str, MetadataValue]:
+def clamped_in_log(
+    attributes: Attributes, unix_ns: int, received_at_ms: int
+) -> dict[str, MetadataValue]:
     """Metadata that says what of a log record was clamped; empty where nothing was."""
-    names = [*_times({"time": raw.time_unix_ns}, received_at_ms), *_attributes(raw.attributes)]
-    return _told(names, raw.time_unix_ns)
+    names = [*_times({"time": unix_ns}, received_at_ms), *_attributes(attributes)]
+    return _told(names, unix_ns)
 
 
 def clamped_in_span(raw: RawSpan, received_at_ms: int) -> dict[str, MetadataValue]:
@@ -82,17 +86,24 @@ def _times(told: dict[str, int], received_at_ms: int) -> Iterator[str]:
 
 def _attributes(attributes: Attributes) -> Iterator[str]:
     for name, value in attributes.items():
-        if name in _CHECKED and not _is_plain(value, _CHECKED[name]):
+        if name in _CHECKED and not is_plain(value, _CHECKED[name]):
             yield from _clamped(attributes)
             return
 
 
-def _is_plain(value: object, largest: int | None) -> bool:
-    """Whether a value is so short and simple that nothing can be wrong with it: nearly all are."""
-    if type(value) is int:
-        return largest is not None and 0 <= value <= largest
-    if not isinstance(value, str):
-        return False
+def is_plain(value: object, largest: int | None) -> bool:
+    """Whether a value is so short and simple that nothing can be wrong with it: nearly all are.
+
+    Args:
+        value: As it was told.
+        largest: The limit of a number; None for what something is known by.
+    """
+    if isinstance(value, str):
+        return _is_plain_text(value, largest)
+    return type(value) in _NUMBERS and largest is not None and 0 <= value <= largest  # type: ignore[operator]  # a number
+
+
+def _is_plain_text(value: str, largest: int | None) -> bool:
     if largest is None:
         return len(value) <= MAX_ID_CHARS and value.isprintable()
     digits = value.removeprefix("0.")

@@ -1,47 +1,34 @@
-"""Claude Code's log records → our events.
+"""Claude Code's log records → our events: how each is made of what its ``Kind`` names.
 
 Where a name or a type changed between versions, both are read. An event of a name not listed here
 becomes a ``PointEvent`` with all its attributes.
+
+A call with more than fifteen keywords makes a dictionary of them first, which costs as much as four
+such calls. So fields that few records have are put into ``rare`` and added afterwards.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-import orjson
+from collections.abc import Mapping
 
 from bridge.decode.attributes import (
-    Attributes,
-    Value,
     boolean,
-    count,
-    first,
-    identifier,
-    json_object,
     picousd,
     picousd_from_micros,
-    shown_without,
     text,
-    union,
 )
+from bridge.decode.claude_code.calls import arguments_and_title, content
 from bridge.decode.claude_code.names import (
     ANSWER_FIELDS,
-    ENVELOPE,
     FAILURE_FIELDS,
-    KEY_ATTRIBUTES,
-    PLACEHOLDERS,
     POINT_LEVELS,
     POINT_TEXT,
-    PREFIX,
     PROMPT_FIELDS,
     REQUEST_FIELDS,
-    SPAWNING_TOOLS,
     SYNTHETIC_PROMPT,
     TOOL_FIELDS,
     USAGE_KEYS,
 )
+from bridge.decode.claude_code.shapes import Kind, Log
 from bridge.decode.moments import MAX_DURATION_MS
-from bridge.decode.otlp import RawLog
 from bridge.model.events import (
     AgentCompleted,
     AnyEvent,
@@ -57,304 +44,306 @@ from bridge.model.events import (
 )
 from bridge.model.observations import Level
 
-
-def event_name(raw: RawLog) -> str:
-    """The event's name without prefix; ``unnamed`` when the record has none."""
-    name = text(raw.attributes.get("event.name")) or raw.body or raw.event_name
-    return identifier(name.removeprefix(PREFIX)) or "unnamed"
+AGENT_SOURCE = "agent:"
 
 
-def decode(raw: RawLog, name: str, *, key: bytes, time_ms: int, hidden: frozenset[str]) -> AnyEvent:
-    """One log record → one event.
-
-    Args:
-        raw: A record that ``recognises`` accepts.
-        name: Its ``event_name``.
-        key: Its ``record_key``.
-        time_ms: When it happened, Unix milliseconds.
-        hidden: Attributes not to show as metadata, because the trace tells them.
-    """
-    build = _BUILDERS.get(name, _point)
-    header = _header(raw, key, time_ms)
-    return build(_Log(name, raw.attributes, header, union(hidden, ENVELOPE)))
+def kind_of(name: str) -> Kind:
+    """What events of this name are made of."""
+    return _KINDS.get(name) or _point_kind(name)
 
 
-def is_numbered(raw: RawLog) -> bool:
-    """Whether a record has a sequence number, and so is like no other of its request."""
-    return raw.attributes.get("event.sequence") is not None
-
-
-def record_key(raw: RawLog, name: str, repeat: int) -> bytes:
-    """Eight bytes that are the same for the same record in any request and encoding.
-
-    With a sequence number the record is known by session, time, name and number. Clients before
-    2.1.20 have none, so there the attributes count too, and twins inside one request are told
-    apart by ``repeat``.
-    """
-    attributes = raw.attributes
-    parts: list[Any] = [*map(text, map(attributes.get, KEY_ATTRIBUTES)), raw.time_unix_ns, name]
-    if attributes.get("event.sequence") is None:
-        parts += [sorted((key, str(value)) for key, value in attributes.items()), repeat]
-    return hashlib.blake2b(orjson.dumps(parts), digest_size=8).digest()
-
-
-class _Log(NamedTuple):
-    """A record on its way to becoming an event: what all builders are given."""
-
-    name: str
-    attributes: Attributes
-    header: dict[str, Any]
-    hidden: frozenset[str]
-
-
-def session_and_conversation(
-    attributes: Attributes, resource: Mapping[str, Value]
-) -> tuple[str | None, str]:
-    """The session, and what stands for it when the client keeps ``session.id`` to itself.
-
-    Then records are put together by user and resource: one installation with one set of
-    OTEL_RESOURCE_ATTRIBUTES.
-    """
-    session_id = identifier(attributes.get("session.id"))
-    if session_id:
-        return session_id, session_id
-    user = identifier(attributes.get("user.id")) or identifier(resource.get("user.id"))
-    told = orjson.dumps(sorted((key, str(value)) for key, value in resource.items()))
-    return None, f"user:{user or ''}:{hashlib.blake2b(told, digest_size=8).hexdigest()}"
-
-
-def _header(raw: RawLog, key: bytes, time_ms: int) -> dict[str, Any]:
-    attributes = raw.attributes
-    session_id, conversation = session_and_conversation(attributes, raw.resource)
-    get = attributes.get
-    return {
-        "key": key,
-        "session_id": session_id,
-        "conversation": conversation,
-        "prompt_id": identifier(get("prompt.id")),
-        "time_ms": time_ms,
-        "sequence": count(get("event.sequence")),
-        "agent_id": identifier(get("agent_id")),
-        "parent_agent_id": identifier(get("parent_agent_id")),
-        "agent_type": identifier(get("agent.name")) or agent_type(attributes),
-        "otel_trace_id": raw.trace_id,
-        "otel_span_id": raw.span_id,
-    }
-
-
-def agent_type(attributes: Attributes) -> str | None:
+def agent_type(source: str) -> str | None:
     """``agent:builtin:general-purpose`` → ``general-purpose``; None outside sub-agents."""
-    source = identifier(attributes.get("query_source")) or ""
-    return source.rsplit(":", 1)[-1] if source.startswith("agent:") else None
+    return source.rsplit(":", 1)[-1] if source.startswith(AGENT_SOURCE) else None
 
 
-def purpose(attributes: Attributes) -> Purpose:
-    """What the ``query_source`` says a request is for."""
-    source = text(attributes.get("query_source"))
-    if source is None:
-        return Purpose.UNKNOWN
+def purpose(source: str) -> Purpose:
+    """What the ``query_source`` says a request is for; "" where it is not told."""
     if source == "sdk" or source.startswith("repl_main_thread"):
         return Purpose.MAIN
-    return Purpose.AGENT if source.startswith("agent:") else Purpose.AUXILIARY
+    if not source:
+        return Purpose.UNKNOWN
+    return Purpose.AGENT if source.startswith(AGENT_SOURCE) else Purpose.AUXILIARY
 
 
-def _user_prompt(log: _Log) -> AnyEvent:
-    prompt = content(log.attributes.get("prompt")) or content(log.attributes.get("prompt_text"))
+def _user_prompt(log: Log) -> AnyEvent:
+    prompt, prompt_text, command, source = log.values
+    told = content(prompt) or content(prompt_text)
     return UserPrompt(
-        **log.header,
-        text=prompt,
-        length=count(log.attributes.get("prompt_length")),
-        command=text(log.attributes.get("command_name")),
-        built_in=log.attributes.get("command_source") == "builtin",
-        synthetic=bool(prompt and prompt.startswith(SYNTHETIC_PROMPT)),
-        attributes=shown_without(log.attributes, log.hidden, PROMPT_FIELDS),
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
+        text=told,
+        length=log.counts[0],
+        command=text(command),
+        built_in=source == "builtin",
+        synthetic=bool(told and told.startswith(SYNTHETIC_PROMPT)),
     )
 
 
-def _api_request(log: _Log) -> AnyEvent:
-    usage = {ours: count(log.attributes.get(theirs)) for theirs, ours in USAGE_KEYS.items()}
-    micros = picousd_from_micros(log.attributes.get("cost_usd_micros"))
+def _api_request(log: Log) -> AnyEvent:
+    _, request_id, _, source, model = log.ids
+    *tokens, micros, duration_ms, ttft_ms = log.counts
+    cost, speed, effort = log.values
+    took_ms = _duration_ms(duration_ms)
     return ModelRequest(
-        **log.header,
-        **_request(log),
-        usage={key: tokens for key, tokens in usage.items() if tokens is not None},
-        cost_picousd=picousd(first(log.attributes, "cost_usd", "cost"))
-        if micros is None
-        else micros,
-        ttft_ms=_ttft_ms(log),
-        attributes=shown_without(log.attributes, log.hidden, REQUEST_FIELDS),
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
+        request_id=request_id or None,
+        model=model or "unknown",
+        usage=_usage(tokens),
+        cost_picousd=picousd(cost) if micros is None else picousd_from_micros(micros),
+        duration_ms=took_ms,
+        ttft_ms=None if ttft_ms is None else min(ttft_ms, took_ms),
+        purpose=purpose(source),
+        parameters=_parameters(speed, effort),
     )
 
 
-def _request(log: _Log) -> dict[str, Any]:
-    attributes = log.attributes
-    parameters = {key: text(attributes.get(key)) for key in ("speed", "effort")}
-    return {
-        "request_id": identifier(attributes.get("request_id")),
-        "model": identifier(attributes.get("model")) or "unknown",
-        "duration_ms": _duration_ms(log),
-        "purpose": purpose(attributes),
-        "parameters": {key: value for key, value in parameters.items() if value},
+def _usage(tokens: list[int | None]) -> dict[str, int]:
+    input_, output, cached, created = tokens
+    told = {
+        "input": input_,
+        "output": output,
+        "input_cached_tokens": cached,
+        "input_cache_creation": created,
     }
+    return {key: number for key, number in told.items() if number is not None}
 
 
-def _ttft_ms(log: _Log) -> int | None:
-    told = count(log.attributes.get("ttft_ms"))
-    return None if told is None else min(told, _duration_ms(log))
+def _parameters(speed: object, effort: object) -> dict[str, str]:
+    if effort is None and isinstance(speed, str) and speed:
+        return {"speed": speed}  # nearly all
+    told = {"speed": text(speed), "effort": text(effort)}
+    return {name: value for name, value in told.items() if value}
 
 
-def _duration_ms(log: _Log) -> int:
+def _duration_ms(told: int | None) -> int:
     """Never longer than a week."""
-    told = count(first(log.attributes, "duration_ms", "duration", "api.response_time")) or 0
-    return min(told, MAX_DURATION_MS)
+    return min(told or 0, MAX_DURATION_MS)
 
 
-def _api_error(log: _Log) -> AnyEvent:
+def _api_error(log: Log) -> AnyEvent:
+    _, request_id, _, source, model = log.ids
+    duration_ms, status_code = log.counts
+    error, speed, effort = log.values
     return ModelFailure(
-        **log.header,
-        **_request(log),
-        error=content(log.attributes.get("error")),
-        status_code=count(log.attributes.get("status_code")),
-        attributes=shown_without(log.attributes, log.hidden, FAILURE_FIELDS),
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
+        request_id=request_id or None,
+        model=model or "unknown",
+        error=content(error),
+        status_code=status_code,
+        duration_ms=_duration_ms(duration_ms),
+        purpose=purpose(source),
+        parameters=_parameters(speed, effort),
     )
 
 
-def _assistant_response(log: _Log) -> AnyEvent:
+def _assistant_response(log: Log) -> AnyEvent:
+    _, request_id, _, source, model = log.ids
     return ModelAnswer(
-        **log.header,
-        request_id=identifier(log.attributes.get("request_id")),
-        model=identifier(log.attributes.get("model")),
-        text=content(log.attributes.get("response")),
-        length=count(log.attributes.get("response_length")),
-        purpose=purpose(log.attributes),
-        attributes=shown_without(log.attributes, log.hidden, ANSWER_FIELDS),
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
+        request_id=request_id or None,
+        model=model or None,
+        text=content(log.values[0]),
+        length=log.counts[0],
+        purpose=purpose(source),
     )
 
 
-def _raw_body(log: _Log) -> AnyEvent:
+def _raw_body(log: Log) -> AnyEvent:
+    _, request_id, _, _, body_id = log.ids
     return RawBody(
-        **log.header,
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
         is_response=log.name == "api_response_body",
-        request_id=identifier(log.attributes.get("request_id")),
-        body_id=identifier(log.attributes.get("request_body_id")),
-        text=content(log.attributes.get("body")),
-        attributes=shown_without(log.attributes, log.hidden, frozenset({"body"})),
+        request_id=request_id or None,
+        body_id=body_id or None,
+        text=content(log.values[0]),
     )
 
 
-def _tool_decision(log: _Log) -> AnyEvent:
+def _tool_decision(log: Log) -> AnyEvent:
+    *_, call_id, told_name = log.ids
+    decision, source, parameters, given = log.values
+    name, decided_by = told_name or "unknown", text(source)
+    arguments, title = arguments_and_title(log, name, parameters, given)
     return ToolDecision(
-        **log.header,
-        **_tool(log.attributes),
-        accepted=log.attributes.get("decision") != "reject",
-        source=text(log.attributes.get("source")),
-        by_person=(text(log.attributes.get("source")) or "").startswith("user_"),
-        attributes=shown_without(log.attributes, log.hidden, TOOL_FIELDS),
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
+        call_id=call_id or None,
+        name=name,
+        title=title,
+        accepted=decision != "reject",
+        source=decided_by,
+        by_person=decided_by is not None and decided_by.startswith("user_"),
+        arguments=arguments,
     )
 
 
-def _tool_result(log: _Log) -> AnyEvent:
+def _tool_result(log: Log) -> AnyEvent:
+    *_, call_id, told_name = log.ids
+    duration_ms, result_bytes = log.counts
+    success, error, error_type, parameters, given = log.values
+    name = told_name or "unknown"
+    arguments, title = arguments_and_title(log, name, parameters, given)
+    if error is not None:
+        log.rare["error"] = content(error)
+    if error_type is not None:
+        log.rare["error_type"] = text(error_type)
     return ToolResult(
-        **log.header,
-        **_tool(log.attributes),
-        success=boolean(log.attributes.get("success")) is not False,
-        duration_ms=_duration_ms(log),
-        error=content(log.attributes.get("error")),
-        error_type=text(log.attributes.get("error_type")),
-        result_bytes=count(log.attributes.get("tool_result_size_bytes")),
-        attributes=shown_without(log.attributes, log.hidden, TOOL_FIELDS),
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
+        call_id=call_id or None,
+        name=name,
+        title=title,
+        success=boolean(success) is not False,
+        duration_ms=_duration_ms(duration_ms),
+        arguments=arguments,
+        result_bytes=result_bytes,
     )
 
 
-def _tool(attributes: Attributes) -> dict[str, Any]:
-    """What a decision and a result tell alike; failures up to 2.1.110 have ``use_id``."""
-    name = identifier(first(attributes, "tool_name", "tool")) or "unknown"
-    parameters = json_object(attributes.get("tool_parameters"))
-    arguments = json_object(attributes.get("tool_input"))
-    spawns = name in SPAWNING_TOOLS
-    return {
-        "call_id": identifier(first(attributes, "tool_use_id", "use_id")),
-        "name": name,
-        "title": title(name, parameters),
-        "arguments": _arguments(attributes, arguments, parameters),
-        "spawns": text((parameters | arguments).get("subagent_type")) or "" if spawns else None,
-        "task": content(arguments.get("prompt")) if spawns else None,
-    }
-
-
-def title(name: str, parameters: Mapping[str, Any]) -> str:
-    """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
-    if not parameters and not name.startswith("mcp"):
-        return name
-    server, tool = (identifier(parameters.get(f"mcp_{each}_name")) for each in ("server", "tool"))
-    if server and tool:
-        return f"{server}/{tool}"
-    parts = name.split("__", 2)
-    return f"{parts[1]}/{parts[2]}" if len(parts) == 3 and parts[0] == "mcp" else name  # noqa: PLR2004 - mcp, server, tool
-
-
-def _arguments(
-    attributes: Attributes, arguments: dict[str, Any], parameters: Mapping[str, Any]
-) -> str | None:
-    """The call's arguments as JSON text.
-
-    ``tool_input`` cuts values over 512 characters to 128; a command is whole in
-    ``tool_parameters``, so it is put back.
-    """
-    command = parameters.get("full_command")
-    if isinstance(command, str) and isinstance(arguments.get("command"), str):
-        return orjson.dumps(arguments | {"command": command}).decode()
-    return content(attributes.get("tool_input")) or content(attributes.get("tool_parameters"))
-
-
-def _subagent_completed(log: _Log) -> AnyEvent:
-    told = identifier(log.attributes.get("agent_type"))
-    log.header["agent_type"] = told or log.header["agent_type"]
+def _subagent_completed(log: Log) -> AnyEvent:
+    *_, told_type = log.ids
+    if told_type:
+        log.rare["agent_type"] = told_type
     return AgentCompleted(
-        **log.header,
-        duration_ms=_duration_ms(log),
-        is_async=boolean(log.attributes.get("is_async")) is True,
-        attributes=shown_without(
-            log.attributes, log.hidden, frozenset({"duration_ms", "agent_type"})
-        ),
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
+        duration_ms=_duration_ms(log.counts[0]),
+        is_async=boolean(log.values[0]) is True,
     )
 
 
-def _point(log: _Log) -> AnyEvent:
-    body = POINT_TEXT.get(log.name)
+def _point(log: Log) -> AnyEvent:
+    error, success, status, *told = log.values
     return PointEvent(
-        **log.header,
+        key=log.key,
+        session_id=log.session_id,
+        conversation=log.conversation,
+        prompt_id=log.prompt_id,
+        time_ms=log.time_ms,
+        sequence=log.sequence,
+        attributes=log.attributes,
         name=log.name,
-        level=_point_level(log.name, log.attributes),
-        text=content(log.attributes.get(body)) if body else None,
-        message=content(log.attributes.get("error")),
+        level=_point_level(log.name, success, status),
+        text=content(told[0]) if told else None,
+        message=content(error),
         extends_turn=log.name == "compaction",
-        attributes=shown_without(log.attributes, log.hidden, frozenset({"error", body or "error"})),
     )
 
 
-def _point_level(name: str, attributes: Attributes) -> Level:
-    if name == "mcp_server_connection" and attributes.get("status") == "failed":
+def _point_level(name: str, success: object, status: object) -> Level:
+    if name == "mcp_server_connection" and status == "failed":
         return Level.WARNING
-    if name in {"compaction", "auth"} and boolean(attributes.get("success")) is False:
+    if name in {"compaction", "auth"} and boolean(success) is False:
         return Level.ERROR
     return POINT_LEVELS.get(name, Level.DEFAULT)
 
 
-def content(value: object) -> str | None:
-    """A text, unless the client put a placeholder in its place."""
-    found = text(value)
-    return None if found in PLACEHOLDERS else found
+def _point_kind(name: str) -> Kind:
+    about = (POINT_TEXT[name],) if name in POINT_TEXT else ()
+    own = frozenset({"error", *about})
+    return Kind(_point, values=("error", "success", "status", *about), own=own)
 
 
-_BUILDERS: dict[str, Callable[[_Log], AnyEvent]] = {
-    "user_prompt": _user_prompt,
-    "api_request": _api_request,
-    "api_error": _api_error,
-    "assistant_response": _assistant_response,
-    "api_request_body": _raw_body,
-    "api_response_body": _raw_body,
-    "tool_decision": _tool_decision,
-    "tool_result": _tool_result,
-    "subagent_completed": _subagent_completed,
-}
+_KINDS: Mapping[str, Kind] = {
+    "user_prompt": Kind(
+        _user_prompt,
+        counts=("prompt_length",),
+        values=("prompt", "prompt_text", "command_name", "command_source"),
+        own=PROMPT_FIELDS,
+    ),
+    "api_request": Kind(
+        _api_request,
+        ids=("model",),
+        counts=(*USAGE_KEYS, "cost_usd_micros", "duration_ms", "ttft_ms"),
+        values=("cost_usd", "speed", "effort"),
+        own=REQUEST_FIELDS,
+    ),
+    "api_error": Kind(
+        _api_error,
+        ids=("model",),
+        counts=("duration_ms", "status_code"),
+        values=("error", "speed", "effort"),
+        own=FAILURE_FIELDS,
+    ),
+    "assistant_response": Kind(
+        _assistant_response,
+        ids=("model",),
+        counts=("response_length",),
+        values=("response",),
+        own=ANSWER_FIELDS,
+    ),
+    "tool_decision": Kind(
+        _tool_decision,
+        ids=("tool_use_id", "tool_name"),
+        values=("decision", "source", "tool_parameters", "tool_input"),
+        own=TOOL_FIELDS,
+    ),
+    "tool_result": Kind(
+        _tool_result,
+        ids=("tool_use_id", "tool_name"),
+        counts=("duration_ms", "tool_result_size_bytes"),
+        values=("success", "error", "error_type", "tool_parameters", "tool_input"),
+        own=TOOL_FIELDS,
+    ),
+    "subagent_completed": Kind(
+        _subagent_completed,
+        ids=("agent_type",),
+        counts=("duration_ms",),
+        values=("is_async",),
+        own=frozenset({"duration_ms", "agent_type"}),
+    ),
+} | dict.fromkeys(
+    ("api_request_body", "api_response_body"),
+    Kind(
+        _raw_body,
+        ids=("request_body_id",),
+        values=("body",),
+        own=frozenset({"body"}),
+    ),
+)
+"""All events that are more than a point."""

@@ -56,6 +56,28 @@ USAGE_KEYS = {
 }
 """Claude's token counts are disjoint (input excludes the caches), as Langfuse wants its keys."""
 
+OLDER_NAMES = {
+    "cost_usd": ("cost",),
+    "duration_ms": ("duration", "api.response_time"),
+    "tool_name": ("tool",),
+    "tool_use_id": ("use_id",),
+}
+"""Under which names earlier clients tell the same."""
+
+FLEETING = frozenset(
+    {
+        "event.timestamp", "request_id", "tool_use_id", "use_id", "message.uuid", "message.id",
+        "prompt", "prompt_text", "prompt_length", "response", "response_length", "body",
+        "body_length", "request_body_id", "cost_usd", "cost_usd_micros", "cost", "duration_ms",
+        "duration", "ttft_ms", "total_duration_ms", "total_tokens", "tool_input",
+        "tool_parameters", "tool_input_size_bytes", "tool_result_size_bytes", *USAGE_KEYS,
+    }
+)  # fmt: skip
+"""Attributes whose value is hardly ever one that came before."""
+
+SENDER = frozenset({"session.id", "user.id"})
+"""Attributes that tell, beside those of a trace's identity, who a record is from."""
+
 KEY_ATTRIBUTES = (
     "session.id", "user.id", "prompt.id", "event.sequence", "request_id", "tool_use_id",
 )  # fmt: skip

@@ -25,14 +25,10 @@ from bridge.decode.attributes import (
     shown_without,
     text,
 )
-from bridge.decode.claude_code.events import (
-    agent_type,
-    content,
-    purpose,
-    session_and_conversation,
-    title,
-)
+from bridge.decode.claude_code.calls import content, tool_title
+from bridge.decode.claude_code.events import agent_type, purpose
 from bridge.decode.claude_code.names import ENVELOPE, PREFIX, SPAWNING_TOOLS, USAGE_KEYS
+from bridge.decode.claude_code.senders import session_and_conversation
 from bridge.decode.moments import moment_ms
 from bridge.decode.otlp_spans import PARENT_IS_REMOTE, STATUS_ERROR, RawSpan
 from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait, TurnSpan
@@ -135,6 +131,7 @@ def _header(raw: RawSpan, attributes: Attributes, received_at_ms: int) -> dict[s
     session_id, conversation = session_and_conversation(attributes, raw.resource)
     ended_ms = moment_ms(raw.end_unix_ns, received_at_ms)
     began_ms = moment_ms(raw.start_unix_ns, ended_ms)
+    source = identifier(attributes.get("query_source")) or ""
     return {
         "key": span_key(raw.trace_id, raw.span_id),
         "session_id": session_id,
@@ -144,7 +141,7 @@ def _header(raw: RawSpan, attributes: Attributes, received_at_ms: int) -> dict[s
         "time_ms": ended_ms,
         "agent_id": identifier(attributes.get("agent_id")),
         "parent_agent_id": identifier(attributes.get("parent_agent_id")),
-        "agent_type": identifier(attributes.get("agent.name")) or agent_type(attributes),
+        "agent_type": identifier(attributes.get("agent.name")) or agent_type(source),
         "otel_trace_id": raw.trace_id,
         "otel_span_id": raw.span_id,
         "otel_parent_id": raw.parent_span_id,
@@ -178,7 +175,7 @@ def _request(span: _Span) -> ModelSpan:
         ttft_ms=_ttft_ms(span),
         attempts=_attempts(span),
         stop_reason=_stop_reason(attributes),
-        purpose=purpose(attributes),
+        purpose=purpose(text(attributes.get("query_source")) or ""),
         parameters={key: value for key, value in parameters.items() if value},
         attributes=shown_without(attributes, span.hidden | REQUEST_FIELDS),
     )
@@ -214,7 +211,7 @@ def _tool(span: _Span) -> ToolSpan:
         **span.header,
         call_id=_call_id(span.attributes),
         name=name,
-        title=title(name, {}),
+        title=tool_title(name, {}),
         output=_output(told) or _below_heading(span.attributes.get("new_context")),
         arguments=_arguments(span.attributes),
         spawns=kind if name in SPAWNING_TOOLS else None,

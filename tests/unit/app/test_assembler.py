@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from bridge.app.assembler import STEP_ENTRIES, Assembler
-from bridge.decode.attributes import Attributes, shown_without
-from bridge.decode.claude_code import events
+from bridge.decode.claude_code.shapes import Row, Shape
 from bridge.errors import StoreError
 from bridge.model.requests import Encoding, ExportRequest, Progress, Signal
 from bridge.otlp.pieces import pieces
@@ -98,7 +97,7 @@ def test_a_record_that_cannot_be_read_is_quarantined_alone(made: Pipeline) -> No
     attributes = {"key": "number", "value": {"intValue": 5}}
     odd.record["attributes"].append(attributes)
     with pytest.MonkeyPatch.context() as bug:
-        bug.setattr(events, "shown_without", _failing_on("number"))
+        bug.setattr(Shape, "shown", _failing_on(5))
         made.post(batch([odd, a_prompt(1), a_request(300)]))
         _work_or_isolate(made, T0_MS)
     made.finish(T0_MS)
@@ -308,13 +307,14 @@ def test_a_record_that_comes_again_after_a_restart_is_a_duplicate(made: Pipeline
     assert made.outcomes() == {"observed": 2, "duplicate": 2}
 
 
-def _failing_on(name: str) -> Callable[..., Json]:
-    """As ``shown_without``, with a bug that attributes of that name meet."""
+def _failing_on(value: object) -> Callable[[Shape, Row], Json]:
+    """As ``Shape.shown``, with a bug that an attribute of that value meets."""
+    shown = Shape.shown
 
-    def failing(attributes: Attributes, *hidden: frozenset[str]) -> Json:
-        if name in attributes:
-            raise LookupError(name)
-        return shown_without(attributes, *hidden)
+    def failing(shape: Shape, row: Row) -> Json:
+        if value in row:
+            raise LookupError(value)
+        return shown(shape, row)
 
     return failing
 

@@ -9,7 +9,6 @@ from bridge.decode import claude_code
 from bridge.decode.otlp import RawLog
 from bridge.model.events import (
     AgentCompleted,
-    AnyEvent,
     ModelAnswer,
     ModelFailure,
     ModelRequest,
@@ -398,10 +397,10 @@ def test_a_record_that_cannot_be_read_does_not_stop_the_others(
 ) -> None:
     read = claude_code.decode
 
-    def failing(raw: RawLog, name: str, **rest: Any) -> AnyEvent:
-        if name == "odd":
+    def failing(raw: RawLog, *rest: Any, **more: Any) -> Any:
+        if raw.attributes["event.name"] == "odd":
             raise LookupError("a bug of ours")
-        return read(raw, name, **rest)
+        return read(raw, *rest, **more)
 
     monkeypatch.setattr(claude_code, "decode", failing)
     first, second = decoded(a_record("odd", 0), a_prompt(1))

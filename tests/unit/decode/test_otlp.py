@@ -6,7 +6,7 @@ import json
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from bridge.decode.otlp import RawLog, raw_logs
+from bridge.decode.otlp import LogReader, WholeLog
 from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from tests.builders import T0_MS, a_record
@@ -31,11 +31,11 @@ def test_upper_case_ids_are_the_same_ids() -> None:
 def test_a_capture_reads_the_same_in_both_encodings(capture: str) -> None:
     records = capture_records(capture)
 
-    as_json = list(raw_logs(batch(records)))
+    as_json = raw_logs(batch(records))
 
-    assert as_json == list(raw_logs(batch(records, ints_as_strings=True)))
-    assert as_json == list(raw_logs(batch(records, encoding=Encoding.PROTOBUF)))
-    assert as_json == list(raw_logs(batch(records, encoding=Encoding.PROTOBUF, gzipped=True)))
+    assert as_json == raw_logs(batch(records, ints_as_strings=True))
+    assert as_json == raw_logs(batch(records, encoding=Encoding.PROTOBUF))
+    assert as_json == raw_logs(batch(records, encoding=Encoding.PROTOBUF, gzipped=True))
     assert len(as_json) == len(records)
 
 
@@ -113,7 +113,7 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
 def test_unknown_fields_and_missing_ones_do_no_harm() -> None:
     raw = _read_json({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"later": 1}]}], "x": []}]})
 
-    assert raw == RawLog(
+    assert raw == WholeLog(
         resource={},
         scope_name="",
         scope_version="",
@@ -146,26 +146,26 @@ def test_a_body_that_is_not_what_it_claims_cannot_be_decoded(
     encoding: Encoding, body: bytes
 ) -> None:
     with pytest.raises(UndecodableError, match="the body is not"):
-        list(raw_logs(_request(body, encoding)))
+        raw_logs(_request(body, encoding))
 
 
 def test_a_damaged_gzip_body_cannot_be_decoded() -> None:
     body = gzip.compress(b"{}")[:-4]
 
     with pytest.raises(UndecodableError, match="gzip"):
-        list(raw_logs(_request(body, gzipped=True)))
+        raw_logs(_request(body, gzipped=True))
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'"a"', b'{"resourceLogs": 5}', b"{}"])
 def test_json_of_another_shape_has_no_records(body: bytes) -> None:
-    assert list(raw_logs(_request(body))) == []
+    assert raw_logs(_request(body)) == []
 
 
 def test_fields_may_be_written_with_underscores() -> None:
     record = {"attributes": []}
     body = {"resource_logs": [{"scope_logs": [{"log_records": [record]}]}]}
 
-    assert len(list(raw_logs(_request(json.dumps(body).encode())))) == 1
+    assert len(raw_logs(_request(json.dumps(body).encode()))) == 1
 
 
 def test_a_builder_record_carries_its_time() -> None:
@@ -174,11 +174,15 @@ def test_a_builder_record_carries_its_time() -> None:
     assert raw.time_unix_ns == (T0_MS + 5) * 1_000_000
 
 
+def raw_logs(request: ExportRequest) -> list[WholeLog]:
+    return [raw.whole for raw in LogReader().read(request)]
+
+
 def _document(**record: object) -> Json:
     return {"resourceLogs": [{"scopeLogs": [{"scope": {}, "logRecords": [record]}]}]}
 
 
-def _read_json(document: Json) -> RawLog:
+def _read_json(document: Json) -> WholeLog:
     (raw,) = raw_logs(_request(json.dumps(document).encode()))
     return raw
 

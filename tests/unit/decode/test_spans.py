@@ -11,7 +11,7 @@ import pytest
 from bridge.decode import claude_code, content
 from bridge.decode.claude_code.spans import AnySpanEvent, decode_span
 from bridge.decode.content import ContentPolicy
-from bridge.decode.otlp import raw_logs
+from bridge.decode.otlp import LogReader
 from bridge.decode.otlp_spans import STATUS_ERROR, RawSpan, RawSpanEvent, raw_spans
 from bridge.model.events import Purpose
 from bridge.model.requests import Encoding, ExportRequest, Signal
@@ -94,10 +94,12 @@ def test_a_time_that_is_missing_or_impossible_does_not_make_a_negative_duration(
 def test_a_span_without_session_meets_the_records_without_session() -> None:
     """Its ``gen_ai.conversation.id`` would keep it away from them."""
     bodies = capture("2.1.330/a-json-includes")
-    logs = [raw for body in bodies if body.signal == "logs" for raw in raw_logs(_request(body))]
+    logs = [
+        raw for body in bodies if body.signal == "logs" for raw in LogReader().read(_request(body))
+    ]
     spans = [_decoded(raw) for raw in _recorded("2.1.330/a-json-includes")]
 
-    (of_logs,) = {claude_code.session_and_conversation(r.attributes, r.resource) for r in logs}
+    (of_logs,) = {claude_code.session_and_conversation(r.attributes, r.head.resource) for r in logs}
     assert of_logs[0] is None
     assert {(span.session_id, span.conversation) for span in spans} == {of_logs}
 
@@ -297,7 +299,9 @@ def test_the_status_stands_in_for_what_attributes_do_not_say() -> None:
 
 def test_requests_of_a_capture_have_the_usage_of_its_records() -> None:
     bodies = capture("2.1.330/b-tools-full")
-    logs = [raw for body in bodies if body.signal == "logs" for raw in raw_logs(_request(body))]
+    logs = [
+        raw for body in bodies if body.signal == "logs" for raw in LogReader().read(_request(body))
+    ]
     told = {
         raw.attributes["request_id"]: raw.attributes["output_tokens"]
         for raw in logs

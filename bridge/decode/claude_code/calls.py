@@ -1,0 +1,57 @@
+"""What a decision about a tool call, or its result, tells of the call: arguments, title, agent."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from bridge.decode.attributes import identifier, json_object, text
+from bridge.decode.claude_code.names import PLACEHOLDERS, SPAWNING_TOOLS
+from bridge.decode.claude_code.shapes import Log
+
+
+def arguments_and_title(
+    log: Log, name: str, parameters: object, given: object
+) -> tuple[str | None, str]:
+    """A call's arguments and its title; what sub-agent it starts goes to what is rare.
+
+    ``tool_input`` cuts values over 512 characters to 128; a command is whole in
+    ``tool_parameters``, so it is put back. Neither is read where nothing of this is in it.
+    """
+    if name in SPAWNING_TOOLS:
+        log.rare |= _spawned(json_object(parameters), json_object(given))
+    known = json_object(parameters) if _is_telling(parameters) else {}
+    title = tool_title(name, known) if known or name.startswith("mcp") else name
+    command = known.get("full_command")
+    if isinstance(command, str):
+        arguments = json_object(given)
+        if isinstance(arguments.get("command"), str):
+            return orjson.dumps(arguments | {"command": command}).decode(), title
+    return content(given) or content(parameters), title
+
+
+def _spawned(parameters: dict[str, Any], arguments: dict[str, Any]) -> dict[str, str | None]:
+    kind = text((parameters | arguments).get("subagent_type")) or ""
+    return {"spawns": kind, "task": content(arguments.get("prompt"))}
+
+
+def _is_telling(parameters: object) -> bool:
+    """Whether a call's parameters may say more of it than its arguments; escapes hide names."""
+    return isinstance(parameters, str) and (
+        "full_command" in parameters or "mcp_" in parameters or "\\u" in parameters
+    )
+
+
+def tool_title(name: str, parameters: Mapping[str, Any]) -> str:
+    """``server/tool`` for MCP tools, whose literal name is the placeholder ``mcp_tool``."""
+    server, tool = (identifier(parameters.get(f"mcp_{each}_name")) for each in ("server", "tool"))
+    if server and tool:
+        return f"{server}/{tool}"
+    parts = name.split("__", 2)
+    return f"{parts[1]}/{parts[2]}" if len(parts) == 3 and parts[0] == "mcp" else name  # noqa: PLR2004 - mcp, server, tool
+
+
+def content(value: object) -> str | None:
+    """A text, unless the client put a placeholder in its place."""
+    found = text(value)
+    return None if found in PLACEHOLDERS else found

@@ -1,0 +1,131 @@
+"""A log record, read by its sender and its shape → one of our events."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import orjson
+
+from bridge.decode.attributes import MAX_COUNT, Value, count, identifier, text
+from bridge.decode.claude_code.clamping import clamped_in_log
+from bridge.decode.claude_code.events import AGENT_SOURCE, agent_type, kind_of
+from bridge.decode.claude_code.names import KEY_ATTRIBUTES, PREFIX
+from bridge.decode.claude_code.senders import KEY_BYTES, Sender
+from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Row, Shape
+from bridge.decode.moments import EARLIEST_MS, NS_PER_MS, is_plausible
+from bridge.decode.otlp import RawLog
+from bridge.model.events import AnyEvent
+from bridge.model.observations import MetadataValue
+
+_NOTHING: dict[str, MetadataValue] = {}
+
+
+def shape_of(raw: RawLog, sender: Sender) -> Shape:
+    """How a record is to be read."""
+    try:
+        return sender.shapes[raw.values[0], raw.names]
+    except (KeyError, IndexError, TypeError):
+        return _new_shape(raw, sender)
+
+
+def _new_shape(raw: RawLog, sender: Sender) -> Shape:
+    """A shape, remembered if it depends on nothing but names and the name of the event."""
+    first = raw.values[0] if raw.names[:1] == (NAME,) else None
+    told = text(first or raw.attributes.get(NAME)) or raw.body or raw.event_name
+    name = identifier(told.removeprefix(PREFIX)) or "unnamed"
+    kind, is_plain = kind_of(name), identifier(told) == told
+    shape = Shape(name, kind, sender.head.names, raw.names, sender.hidden, is_plain=is_plain)
+    if told == first and isinstance(first, str):
+        sender.shapes.remember(first, raw.names, shape)
+    return shape
+
+
+def decode(
+    raw: RawLog, sender: Sender, shape: Shape, received_at_ms: int, repeat: int
+) -> tuple[AnyEvent, dict[str, MetadataValue]]:
+    """One log record → one event, and what to say of values that could not be taken as told.
+
+    Args:
+        raw: A record that ``recognises`` accepts.
+        sender: Who it is from.
+        shape: How it is to be read.
+        received_at_ms: When it reached us, Unix milliseconds; stands for a time that cannot be.
+        repeat: As for ``record_key``.
+    """
+    row = (*sender.row, *raw.values)
+    time_ms = raw.time_unix_ns // NS_PER_MS
+    is_plain = EARLIEST_MS <= time_ms <= received_at_ms or is_plausible(time_ms, received_at_ms)
+    if not is_plain:
+        time_ms = received_at_ms
+    ids, sequence, counts = shape.ids(row), row[shape.sequence], shape.counts.plain(row)
+    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row):
+        key = _key(raw, sender, shape, ids, sequence)
+    else:
+        key, is_plain = record_key(raw, shape.name, repeat), False
+        ids, sequence = _identifiers(ids), count(sequence)
+    if counts is None:
+        counts, is_plain = shape.counts.all(row), False
+    log = Log(
+        shape.name,
+        key,
+        sender.session_id,
+        sender.conversation,
+        ids[0] or None,
+        time_ms,
+        sequence,
+        shape.shown(row),
+        ids,
+        counts,
+        shape.values(row),
+        {},
+    )
+    if raw.trace_id or raw.span_id or shape.agent or ids[SOURCE].startswith(AGENT_SOURCE):
+        log.rare = _whereabouts(raw, shape, row, ids[SOURCE])
+    event = shape.build(log)
+    if log.rare:
+        event = msgspec.structs.replace(event, **log.rare)
+    if is_plain and shape.is_plain and sender.is_plain and shape.are_others_plain(row):
+        return event, _NOTHING
+    return event, clamped_in_log(raw.attributes, raw.time_unix_ns, received_at_ms)
+
+
+def _key(raw: RawLog, sender: Sender, shape: Shape, ids: Sequence[str], sequence: int) -> bytes:
+    """The ``record_key`` of a numbered record whose ids are plain."""
+    prompt_id, request_id, call_id, *_ = ids
+    number, ns = str(sequence), raw.time_unix_ns
+    own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
+    key = sender.key.copy()
+    key.update(orjson.dumps(own)[1:])
+    return key.digest()
+
+
+def record_key(raw: RawLog, name: str, repeat: int) -> bytes:
+    """Eight bytes that are the same for the same record in any request and encoding.
+
+    With a sequence number the record is known by session, time, name and number. Clients before
+    2.1.20 have none, so there the attributes count too, and twins inside one request are told
+    apart by ``repeat``.
+    """
+    attributes = raw.attributes
+    parts: list[Any] = [*map(text, map(attributes.get, KEY_ATTRIBUTES)), raw.time_unix_ns, name]
+    if attributes.get("event.sequence") is None:
+        parts += [sorted((key, str(value)) for key, value in attributes.items()), repeat]
+    return hashlib.blake2b(orjson.dumps(parts), digest_size=KEY_BYTES).digest()
+
+
+def _whereabouts(raw: RawLog, shape: Shape, row: Row, source: str) -> dict[str, Any]:
+    """What tells where in the client's work a record belongs, beyond its prompt."""
+    agent_id, parent_id, name = _identifiers(shape.agent(row)) if shape.agent else ("", "", "")
+    found = {
+        "agent_id": agent_id,
+        "parent_agent_id": parent_id,
+        "agent_type": name or agent_type(source),
+        "otel_trace_id": raw.trace_id,
+        "otel_span_id": raw.span_id,
+    }
+    return {name: told for name, told in found.items() if told}
+
+
+def _identifiers(values: Iterable[Value]) -> list[str]:
+    return [identifier(value) or "" for value in values]

@@ -1,0 +1,210 @@
+"""What the names of a record's attributes say, worked out once for all records with these names.
+
+A client writes the attributes of one kind of event in a few ways only. Where each field of the
+event stands among them, what of them is shown as metadata, what has to be within limits: all that
+depends on the names alone. A ``Shape`` is the answer, and records are read by it with a few calls
+over whole tuples.
+
+Most values are plain: short strings in one line, digits. That is decided for all values of a record
+at once; only where it is not so they are looked at one by one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import orjson
+
+from bridge.decode.attributes import MAX_ID_CHARS, count, shown
+from bridge.decode.claude_code.clamping import COST, IDENTIFIERS, LIMITS, is_plain
+from bridge.decode.claude_code.names import ENVELOPE, OLDER_NAMES, SENDER
+from bridge.decode.moments import MAX_DURATION_MS
+from bridge.model.events import AnyEvent
+from bridge.model.observations import MetadataValue
+
+BLANKS: Final = (None, "")
+"""With these every row begins; behind them are the values of a head, then a record's own."""
+_NOTHING, _NO_TEXT = range(2)
+"""Places in every row of what is absent, among any values and among texts."""
+
+Row = Sequence[Any]
+Pick = Callable[[Row], Sequence[Any]]
+
+IDS: Final = ("prompt.id", "request_id", "tool_use_id", "query_source")
+"""What every record may be known by; the ids of its kind stand behind them."""
+SOURCE: Final = 3
+AGENT_IDS: Final = ("agent_id", "parent_agent_id", "agent.name")
+NAME: Final = "event.name"
+_INTS: Final = frozenset({int})
+_PLAIN: Final = MAX_DURATION_MS
+"""No limit of a whole number is lower."""
+_CHECKED_ALONE: Final = frozenset({COST, "event.sequence"})
+
+
+class Log(msgspec.Struct):
+    """A record on its way to becoming an event: what all builders are given.
+
+    Attributes:
+        attributes: What is shown as metadata.
+        ids: ``IDS`` and those of the event's ``Kind``, "" where there is none.
+        counts: Those of the kind, None where there is none.
+        values: Likewise, as they were told.
+        rare: Fields of the event that few records have.
+    """
+
+    name: str
+    key: bytes
+    session_id: str | None
+    conversation: str
+    prompt_id: str | None
+    time_ms: int
+    sequence: int | None
+    attributes: dict[str, MetadataValue]
+    ids: Sequence[str]
+    counts: Sequence[int | None]
+    values: Sequence[Any]
+    rare: dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """What the events of one name are made of.
+
+    Attributes:
+        build: Makes one.
+        ids: Attributes that something is known by.
+        counts: Attributes that are whole numbers.
+        values: Other attributes that it reads.
+        own: Attributes that are not shown as metadata besides.
+    """
+
+    build: Callable[[Log], AnyEvent]
+    ids: tuple[str, ...] = ()
+    counts: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
+
+
+class Shape:
+    """How the records of one event are read that have attributes of these names.
+
+    Args:
+        name: The event's.
+        kind: What it is made of.
+        of_head: Names of the attributes in a head, which is checked once for all its records.
+        own: Names of the record's own.
+        hidden: Attributes not to show as metadata, because the trace tells them.
+        is_plain: Whether the name could be taken as it was told.
+
+    Attributes:
+        tells_sender: Whether a record's own attributes say who it is from.
+        ids: Picks ``IDS`` and those of the kind from a row, "" where there is none.
+        agent: Likewise ``AGENT_IDS``; None where there are none at all.
+        values: Picks those of the kind, None where there is none.
+        counts: Reads those of the kind.
+        sequence: The place of the record's number.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        of_head: tuple[str, ...],
+        own: tuple[str, ...],
+        hidden: frozenset[str],
+        *,
+        is_plain: bool,
+    ) -> None:
+        at = {each: place for place, each in enumerate(of_head + own, len(BLANKS))}
+        agent = [at.get(each, _NO_TEXT) for each in AGENT_IDS]
+        ids = [at.get(each, _NO_TEXT) for each in IDS] + _places(at, kind.ids, _NO_TEXT)
+        counts = _places(at, kind.counts, _NOTHING)
+        limited = {at[each] for each in LIMITS.keys() & own if each not in _CHECKED_ALONE}
+        named = {at[each] for each in own if each in IDENTIFIERS and each != NAME}
+        self.name, self.build, self.is_plain = name, kind.build, is_plain
+        self.tells_sender = not (SENDER | hidden).isdisjoint(own)
+        self.is_numbered = "event.sequence" in at
+        self.sequence = at.get("event.sequence", _NOTHING)
+        self.ids = _pick(ids)
+        self.agent = _pick(agent) if max(agent) > _NO_TEXT else None
+        self.values = _pick(_places(at, kind.values, _NOTHING))
+        self.counts = Numbers(counts)
+        self._all_ids = _pick(sorted({*ids, *agent, *named}))
+        others = sorted(limited.difference(counts))
+        self._others = Numbers(others) if others else None
+        self._cost = at.get(COST, _NOTHING)
+        hidden |= ENVELOPE | kind.own
+        self._shown = [(each, place) for each, place in at.items() if each not in hidden]
+
+    def are_ids_plain(self, row: Row) -> bool:
+        """Whether all ids are texts that can be taken as they are."""
+        try:
+            ids = "".join(self._all_ids(row))
+        except TypeError:  # one is a number
+            return False
+        return len(ids) <= MAX_ID_CHARS and ids.isprintable()
+
+    def are_others_plain(self, row: Row) -> bool:
+        """Whether nothing is beyond its limit that is neither an id nor a count of the kind."""
+        if self._cost and not is_plain(row[self._cost], LIMITS[COST]):
+            return False
+        return self._others is None or self._others.plain(row) is not None
+
+    def shown(self, row: Row) -> dict[str, MetadataValue]:
+        """The metadata."""
+        found: dict[str, MetadataValue] = {}
+        for name, place in self._shown:
+            value = row[place]
+            told = value if type(value) is str else shown(value)
+            if told is not None:
+                found[name] = told
+        return found
+
+
+class Numbers:
+    """Reads the whole numbers at some places of a row at once, by having them read as JSON."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        self._all = _pick(places)
+        self._told = _pick([place for place in places if place != _NOTHING])
+        self._json = ",".join("null" if place == _NOTHING else "%s" for place in places)
+        self._absent = [None] * len(places) if max(places, default=0) == _NOTHING else None
+
+    def plain(self, row: Row) -> Sequence[int | None] | None:
+        """The numbers, None for an absent one; None where one is written oddly or is large."""
+        if self._absent is not None:
+            return self._absent
+        told = self._told(row)
+        try:
+            if not ("".join(told).isdecimal() if type(told[0]) is str else _are_counts(told)):
+                return None
+            numbers: list[int | None] = orjson.loads(f"[{self._json % told}]")
+            return numbers if max(filter(None, numbers), default=0) <= _PLAIN else None
+        except (TypeError, orjson.JSONDecodeError):
+            return None
+
+    def all(self, row: Row) -> Sequence[int | None]:
+        """The numbers, however they are written."""
+        return list(map(count, self._all(row)))
+
+
+def _are_counts(told: Row) -> bool:
+    return _INTS.issuperset(map(type, told)) and min(told) >= 0
+
+
+def _places(at: Mapping[str, int], names: Iterable[str], absent: int) -> list[int]:
+    """Where each of these stands under its present name, or else under an earlier one."""
+    return [
+        next((at[told] for told in (name, *OLDER_NAMES.get(name, ())) if told in at), absent)
+        for name in names
+    ]
+
+
+def _pick(places: Sequence[int]) -> Pick:
+    """What picks these places from a row as a tuple; ``itemgetter`` does so for two and more."""
+    match places:
+        case []:
+            return lambda _: ()
+        case [place]:
+            return lambda row: (row[place],)
+    return itemgetter(*places)

@@ -1,0 +1,280 @@
+"""Attributes of log records, read with what the records before have taught.
+
+A record begins with attributes that say who it is from, the same in all records of a session: its
+*head*. Behind it stand the event's own, in an order that depends on little more than the event's
+name: a *layout*. So the head is compared and not read, and of the event's own attributes the keys
+are compared and not read. What differs in any way is read as the official classes read it.
+
+All that is learnt has one budget of bytes. When it is used up, everything is forgotten and learnt
+anew, so nobody who sends ever new names and values makes it grow.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from bridge.decode.attributes import Value
+from bridge.protowire import Key, number, short_string
+
+BUDGET_BYTES: Final = 8_000_000
+"""What 1,500 sessions at a time and their prompts need, about."""
+OBJECT_BYTES: Final = 400
+KEY_BYTES: Final = 12_000
+HEAD_BYTES: Final = 3_000
+"""What a remembered value, key or head costs beside its own bytes, about, at the most."""
+MAX_REMEMBERED_BYTES: Final = 160
+"""Longer values hardly come again."""
+MAX_HEAD_BYTES: Final = 4_096
+
+FIRST_OF_EVENT: Final = "event.name"
+"""The first attribute that is the event's own, in all clients known."""
+_FIRST: Final = Key(FIRST_OF_EVENT).head
+
+Pair = tuple[str, Value]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Head:
+    """Where records are from: resource, scope, and the attributes that all of them begin with.
+
+    Records that begin with the same bytes have the same object, so what was found out about one
+    holds for all. The names of a record's own attributes are others than those of its head.
+
+    Attributes:
+        fields: The attributes as they stand in the request.
+        is_lasting: Whether it is the one that other records will have too.
+        place: The same without attributes; None for that itself.
+        layouts: By the first field behind the head and how many there are; heads of the same
+            names share them.
+    """
+
+    resource: dict[str, Value]
+    scope_name: str
+    scope_version: str
+    names: tuple[str, ...] = ()
+    values: tuple[Value, ...] = ()
+    fields: list[Any] = field(default_factory=list)
+    is_lasting: bool = False
+    place: "Head | None" = None
+    layouts: "dict[tuple[bytes, int], _Layout]" = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> dict[str, Value]:
+        """The attributes that records begin with."""
+        return dict(zip(self.names, self.values, strict=True))
+
+    def with_attributes(self, told: Mapping[str, Value]) -> "Head":
+        """A head in this place."""
+        return Head(
+            resource=self.resource,
+            scope_name=self.scope_name,
+            scope_version=self.scope_version,
+            names=tuple(told),
+            values=tuple(told.values()),
+            place=self,
+        )
+
+    def says_the_same(self, other: "Head") -> bool:
+        """Whether records with either head are from the same."""
+        return (
+            self.names == other.names
+            and self.values == other.values
+            and self.resource == other.resource
+            and (self.scope_name, self.scope_version) == (other.scope_name, other.scope_version)
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Attribute:
+    """One attribute of a layout, and which values it had so far, by the bytes of the field."""
+
+    key: Key
+    is_fleeting: bool
+    known: dict[bytes, Value] = field(default_factory=dict)
+
+
+class _Layout:
+    """The names of some records' own attributes in their order, and how their values are read."""
+
+    def __init__(self, names: tuple[str, ...], attributes: Sequence[_Attribute]) -> None:
+        self.names = names
+        self.attributes = attributes
+        self.known = [attribute.known for attribute in attributes]
+        self.fleeting = [(at, each.key) for at, each in enumerate(attributes) if each.is_fleeting]
+
+
+Told = tuple[Head, tuple[str, ...], list[Value], tuple[str, ...]]
+"""The attributes of a record: those of its head, names and values of its own, and names of its own
+without a value."""
+
+
+class AttributeReader:
+    """Reads the attributes of log records.
+
+    Args:
+        parse: Reads any KeyValue message as the official class does.
+        fleeting: Attributes whose value is nearly always new, and not worth remembering.
+        budget_bytes: How much is remembered.
+    """
+
+    def __init__(
+        self,
+        parse: Callable[[bytes], Pair],
+        fleeting: frozenset[str] = frozenset(),
+        *,
+        budget_bytes: int = BUDGET_BYTES,
+    ) -> None:
+        self._parse = parse
+        self._fleeting = fleeting
+        self._budget_bytes = budget_bytes
+        self._usual = 0
+        self._forget()
+
+    def place(self, key: tuple[object, ...], size_bytes: int, make: Callable[[], Head]) -> Head:
+        """The head without attributes that is known by ``key``; made where there is none."""
+        return self._heads.get(key) or self._remembered(key, size_bytes, make())
+
+    def head(self, place: Head, fields: list[bytes]) -> Head:
+        """The head that these fields begin with: what stands before the event's name.
+
+        Raises:
+            DecodeError: A field is no KeyValue.
+        """
+        if known := self._heads.get((place, *fields[: self._usual])):
+            return known
+        end = next((at for at, each in enumerate(fields) if each.startswith(_FIRST)), 0)
+        of_head = fields[:end]
+        key = (place, *of_head)
+        if known := self._heads.get(key) if of_head else place:
+            return known
+        self._usual = end
+        made = self._made(place, of_head, dict(map(self._pair, of_head)))
+        return self._remembered(key, sum(map(len, of_head)), made)
+
+    def head_of_strings(self, place: Head, fields: list[Any], told: dict[str, str]) -> Head:
+        """The same for attributes that have been read, and are ``told``."""
+        key = (place, *told.items())
+        if known := self._heads.get(key) if told else place:
+            return known
+        made = self._made(place, fields, told)
+        return self._remembered(key, sum(map(len, [*told, *told.values()])), made)
+
+    def read(self, head: Head, own: list[bytes]) -> Told:
+        """What a record says that has this head and these fields behind it.
+
+        Raises:
+            DecodeError: A field is no KeyValue.
+        """
+        layout = head.layouts.get((own[0], len(own))) if own else None
+        if layout is None:
+            return self._learn(head, own)
+        values = list(map(dict.get, layout.known, own))
+        try:
+            for at, key in layout.fleeting:
+                told = own[at]
+                text = told.removeprefix(key[len(told)])
+                if text is not told:  # bytes that begin otherwise are given back as they are
+                    values[at] = text.decode()
+        except UnicodeDecodeError:
+            return self._learn(head, own)
+        if all(values) or None not in values or self._fill(values, layout, own):
+            return head, layout.names, values, ()
+        return self._learn(head, own)
+
+    def _fill(self, values: list[Value], layout: _Layout, own: list[bytes]) -> bool:
+        """Read the values that are not there yet; False where the layout is another one."""
+        for at, attribute in enumerate(layout.attributes):
+            if values[at] is None:
+                name, value = self._pair_of(attribute.key, own[at])
+                if name != attribute.key.name or value is None:
+                    return False
+                values[at] = value
+                self._remember(attribute, own[at], value)
+        return True
+
+    def _learn(self, head: Head, own: list[bytes]) -> Told:
+        """Read everything, and remember it for the records to come."""
+        pairs = list(map(self._pair, own))
+        told = dict(pairs)
+        if own and is_regular(head, told, len(own)):
+            layout = self._layout(head, own, tuple(told))
+            for attribute, each, value in zip(layout.attributes, own, told.values(), strict=True):
+                self._remember(attribute, each, value)
+        return attributes_behind(head, told, len(own))
+
+    def _pair(self, told: bytes) -> Pair:
+        return short_string(told) or self._parse(told)
+
+    def _pair_of(self, key: Key, told: bytes) -> Pair:
+        """The same where the key is likely to be this one: numbers are read without a parser."""
+        value = number(told[len(key.head) :]) if told.startswith(key.head) else None
+        return self._pair(told) if value is None else (key.name, value)
+
+    def _made(self, place: Head, fields: list[Any], told: Mapping[str, Value]) -> Head:
+        made = place.with_attributes(told)
+        made.fields = fields
+        made.layouts = self._layouts_behind.setdefault(made.names, {})
+        return made
+
+    def _remembered(self, key: tuple[object, ...], size_bytes: int, head: Head) -> Head:
+        if size_bytes <= MAX_HEAD_BYTES and (head.place is None or head.place.is_lasting):
+            head.is_lasting = True
+            self._heads[key] = head
+            told = head.fields or head.resource
+            self._spend(2 * size_bytes + len(told) * OBJECT_BYTES + HEAD_BYTES)
+        return head
+
+    def _layout(self, head: Head, own: list[bytes], names: tuple[str, ...]) -> _Layout:
+        layout = self._layouts.get(names)
+        if layout is None:
+            layout = _Layout(names, [self._attribute(name) for name in names])
+            self._layouts[names] = layout
+            self._spend(sum(map(len, names)) + len(names) * OBJECT_BYTES)
+        first = own[0], len(own)
+        if first not in head.layouts:
+            self._spend(len(own[0]) + OBJECT_BYTES)
+        head.layouts[first] = layout
+        return layout
+
+    def _attribute(self, name: str) -> _Attribute:
+        found = self._attributes.get(name)
+        if found is None:
+            found = self._attributes[name] = _Attribute(Key(name), name in self._fleeting)
+            self._spend(len(name) + KEY_BYTES)
+        return found
+
+    def _remember(self, attribute: _Attribute, told: bytes, value: Value) -> None:
+        if attribute.is_fleeting or len(told) > MAX_REMEMBERED_BYTES:
+            return
+        if isinstance(value, str | bool | int | float) and told not in attribute.known:
+            attribute.known[told] = value
+            self._spend(len(told) + OBJECT_BYTES)
+
+    def _spend(self, size_bytes: int) -> None:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._left_bytes = self._budget_bytes
+        self._heads: dict[tuple[object, ...], Head] = {}
+        self._layouts_behind: dict[tuple[str, ...], dict[tuple[bytes, int], _Layout]] = {}
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._attributes: dict[str, _Attribute] = {}
+
+
+def is_regular(head: Head, own: dict[str, Value], count: int) -> bool:
+    """Whether so many attributes behind a head all have a value, and none is told twice."""
+    return len(own) == count and None not in own.values() and own.keys().isdisjoint(head.names)
+
+
+def attributes_behind(head: Head, own: dict[str, Value], count: int) -> Told:
+    """What a record says with this head and ``count`` attributes that have been read as ``own``.
+
+    Where something is told twice the later counts, and the record is one without a head.
+    """
+    if is_regular(head, own, count):
+        return head, tuple(own), list(own.values()), ()
+    told = head.attributes | own
+    given = {name: value for name, value in told.items() if value is not None}
+    return head.place or head, tuple(given), list(given.values()), tuple(told.keys() - given.keys())
