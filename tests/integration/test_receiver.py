@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.receive.http import AcceptsRequests, Listener, make_app, serve
+from bridge.receive.intake import Settled
 from bridge.store.inbox_reader import InboxReader
 from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox
 
@@ -316,6 +317,9 @@ async def test_full_disk_is_answered_503_even_if_the_log_cannot_be_written_eithe
 
 
 class BrokenIntake:
+    def hold(self, request: ExportRequest, _: Settled) -> bool:
+        raise ZeroDivisionError(request.body)
+
     async def append(self, request: ExportRequest) -> None:
         raise ValueError(request.body)
 
