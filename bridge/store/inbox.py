@@ -47,7 +47,11 @@ RETRY_AFTER_S: Final = 2
 """Claude Code obeys Retry-After to the second and gives a batch up after ten: 2 s leaves it four
 more tries, where 5 s would leave one."""
 
-AUTOCHECKPOINT_PAGES: Final = 4_000
+PAGE_BYTES: Final = 8192
+"""A page is written with a call to the system of its own, twice or more on its way through the log
+into the file, and once more when it is emptied. Larger ones than these cost a small group more."""
+
+AUTOCHECKPOINT_PAGES: Final = 2_000
 """A checkpoint inside a commit makes every request of that commit wait (20-60 ms seen), so
 ``checkpoint`` does it from another connection; this is the backstop at 16 MiB."""
 
@@ -65,12 +69,10 @@ RELEASE_STEP_ROWS: Final = 500
 RELEASE_STEP_BYTES: Final = 16 * 1024 * 1024
 """SQLite walks every page of a large body to free it, so rows alone do not bound a step."""
 
-UNUSED_PAGES: Final = 256
-BUSY_UNUSED_PAGES: Final = 4_096
-SHRINK_STEP_PAGES: Final = 1_024
-"""1 MiB of emptied pages is kept for what comes next, what is more goes back to the disk in steps
-of 4 MiB. While requests come 16 MiB are kept: giving a page back costs as much as filling it, and
-a second later the file would grow again."""
+UNUSED_BYTES: Final = 1024 * 1024
+SHRINK_STEP_PAGES: Final = 512
+"""1 MiB of emptied pages is kept for what comes next, or what ``shrink`` is told; what is more goes
+back to the disk in steps of 4 MiB."""
 
 RELEASE_PAUSE_S: Final = 0.002
 """A lock goes to whoever asks first, which would be the thread that has just let go of it."""
@@ -191,15 +193,15 @@ class Inbox:
                 mode = "TRUNCATE" if idle else "PASSIVE"
                 connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
-    def shrink(self) -> None:
+    def shrink(self, kept_bytes: int = UNUSED_BYTES) -> None:
         """Give emptied pages back to the disk, but for some; in steps, as ``release`` does.
 
-        Few are kept where nothing was appended since the last ``checkpoint``.
+        To give a page back and to take it again costs more than to fill it.
 
         Raises:
             StoreError: The file cannot be used.
         """
-        while self._shrink_step():
+        while self._shrink_step(kept_bytes // PAGE_BYTES):
             time.sleep(RELEASE_PAUSE_S)
 
     def recover(self) -> damage.Replaced | None:
@@ -229,9 +231,8 @@ class Inbox:
         with self._lock:
             self._drop()
 
-    def _shrink_step(self) -> bool:
+    def _shrink_step(self, kept: int) -> bool:
         """Whether there is more to give back."""
-        kept = BUSY_UNUSED_PAGES if self._appended else UNUSED_PAGES
         with self._lock, self._reported():
             connection = self._opened()
             unused = unused_pages(connection)
@@ -304,7 +305,7 @@ class Inbox:
             self._drop()  # somebody took the file away; what we wrote would go with it
         if self._connection is None:
             damage.check(self._path)
-            self._connection = connect(self._path)
+            self._connection = connect(self._path, page_bytes=PAGE_BYTES)
             self._opened_file = identity(self._path)
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}")
             self._connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
@@ -348,4 +349,4 @@ def _bounded(walked: Sequence[Walked]) -> Sequence[Walked]:
     return walked
 
 
-REMAKE: Final = damage.Remake(make_tables, ("requests", "parts"), _count_salvaged)
+REMAKE: Final = damage.Remake(make_tables, ("requests", "parts"), _count_salvaged, PAGE_BYTES)
