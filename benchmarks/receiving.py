@@ -37,9 +37,9 @@ COUNTING: Final = ("valgrind", "--tool=cachegrind", "--cache-sim=no")
 KEPT_NOWHERE: Final = "--cachegrind-out-file=/dev/null"
 INSTRUCTIONS: Final = re.compile(r"I\s+refs:\s+([\d,]+)")
 LOADS: Final = MappingProxyType(
-    {"client": (2_500, {}), "gateway": (20_480, {"batch": 512})}  # records, and loadgen's options
+    {"client": (1_500, {}), "gateway": (20_480, {"batch": 512})}  # records, and loadgen's options
 )
-TIMED_TIMES: Final = 4
+TIMED_TIMES: Final = 6
 """CPU time is told in steps of some milliseconds, so loads are larger where it is measured."""
 ROUNDS: Final = 3
 READY_S: Final = 60.0
@@ -54,12 +54,18 @@ class Spent(NamedTuple):
     system_s: float
 
 
-def per_post(profile: str, *, counted: bool) -> Spent:
-    """What one POST more costs; without ``counted`` its CPU time, and no instructions."""
+def per_post(profile: str, folder: Path, *, counted: bool) -> Spent:
+    """What one POST more costs; without ``counted`` its CPU time, and no instructions.
+
+    Args:
+        profile: Of the load.
+        folder: For corpora.
+        counted: Whether instructions are counted.
+    """
     records, options = LOADS[profile]
     times = 1 if counted else TIMED_TIMES
     small, large = (
-        corpus.make(CORPORA, factor * times * records, profile, seed=7, **options)
+        corpus.make(folder, factor * times * records, profile, seed=7, **options)
         for factor in (1, 2)
     )
     posts = int(large.truth["requests"]) - int(small.truth["requests"])
@@ -92,27 +98,28 @@ def _receiver(folder: Path, below: list[str]) -> Iterator[tuple[subprocess.Popen
     """A receiver that answers, and its URL."""
     told = {"BRIDGE_DATA_DIR": str(folder), "BRIDGE_GRPC_PORT": "0", "BRIDGE_LOG_LEVEL": "error"}
     config = load({}, told, folder).config
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=1024)) as listening:
-        process = subprocess.Popen(
+    with (
+        closing(socket.create_server(("127.0.0.1", 0), backlog=1024)) as listening,
+        subprocess.Popen(
             [*below, *lean.command("bridge.app.receiver", listening.fileno())],
             env={**lean.environment(), "PYTHONHASHSEED": "0"},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(listening.fileno(),),
-        )
+        ) as process,
+    ):
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        if process.stdin is None:
-            raise RuntimeError("the receiver was started without a pipe")
-        process.stdin.write(hand_over(config))
-        process.stdin.flush()
-        processes.until(lambda: processes.answers(url, "/healthz"), "it answers", READY_S)
-        yield process, url
-    finally:
-        if process.returncode is None:
-            process.kill()
-            process.wait()
+        try:
+            if process.stdin is None:
+                raise RuntimeError("the receiver was started without a pipe")
+            process.stdin.write(hand_over(config))
+            process.stdin.flush()
+            processes.until(lambda: processes.answers(url, "/healthz"), "it answers", READY_S)
+            yield process, url
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 def _assemble(folder: Path) -> None:
@@ -138,10 +145,11 @@ def _step(watermark: int) -> Step:
 
 def main(profiles: list[str]) -> None:
     """Print instructions, then the median CPU time of some rounds."""
+    CORPORA.mkdir(parents=True, exist_ok=True)
     for profile in profiles or list(LOADS):
-        counted = per_post(profile, counted=True)
+        counted = per_post(profile, CORPORA, counted=True)
         print(f"{profile:8} {counted.instructions:12,.0f} instructions per POST", flush=True)
-        timed = [per_post(profile, counted=False) for _ in range(ROUNDS)]
+        timed = [per_post(profile, CORPORA, counted=False) for _ in range(ROUNDS)]
         user, system = (statistics.median(each[n] for each in timed) * US for n in (1, 2))
         print(f"{profile:8} {user:8.0f} us user + {system:.0f} us system per POST", flush=True)
 

@@ -141,12 +141,12 @@ class Intake:
         self._held_requests -= len(group)
         self._held_bytes -= sum(len(waiting.request.body) for waiting in group)
         self._judge(failure)
-        if self._queue:  # before anybody is answered: the disk works meanwhile
-            self._commit(loop)
-        else:
-            self._committing = False
+        # Before the next commit begins, since both would wait for Python's lock in turns.
         for waiting in group:
             _call(waiting.settled, failure)
+        self._committing = bool(self._queue)
+        if self._queue:
+            loop.call_soon(self._commit, loop)
         if self._idle is not None and not self._committing:
             self._idle.set_result(None)
 
