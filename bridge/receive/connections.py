@@ -223,7 +223,8 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take it as a repetition, or have aiohttp read it."""
-        if self.repeats.take(data):
+        # With nothing aiohttp calls it itself, to go on with what it has read.
+        if data and self.repeats.take(data):
             self.watchdog.head_came()
         else:
             self.watchdog.bytes_came()

@@ -190,7 +190,7 @@ class Repeats:
         self._is_framed = False
         self._missing_bytes = 0
         self._at_beginning = True
-        self._taken = b""
+        self._taken: tuple[bytes, ...] = ()
         self._behind = b""
         self._began_s = 0.0
         self._ended: asyncio.Future[None] | None = None
@@ -237,8 +237,9 @@ class Repeats:
             return False
         self._began_s = time.monotonic()
         settled = partial(self._settled, known.head.encoding)
-        taken = self._desk.take(known, data[post.begin :], settled)
-        self._taken = data if taken else b""
+        body = data[post.begin :]
+        taken = self._desk.take(known, body, settled)
+        self._taken = (data[: post.begin], body) if taken else ()  # the body is there only once
         return taken
 
     def _go_on(self, size_bytes: int) -> None:
@@ -250,13 +251,13 @@ class Repeats:
             self._post = None
 
     def _settled(self, encoding: Encoding, failure: Exception | None) -> None:
-        data, self._taken = self._taken, b""
+        taken, self._taken = self._taken, ()
         behind, self._behind = self._behind, b""
         if failure is None:
             self._desk.accepted(time.monotonic() - self._began_s)
             self._carrier.answer(accepted(encoding, int(time.time())))
         else:  # which aiohttp's way tries again, and explains
-            self._carrier.pass_on(data)
+            self._carrier.pass_on(b"".join(taken))
         if behind:
             self._carrier.hold_back(held=False)
             self._carrier.data_received(behind)

@@ -166,8 +166,12 @@ def test_what_is_known_is_taken_as_a_repetition() -> None:
 
 @pytest.mark.parametrize(
     ("other", "taken"),
-    [(a_post(body=BODY % (b"z" * 40_000)), 1), (a_post(body=BODY % UNLUCKY), 2)],
-    ids=["a large body", "a failed commit"],
+    [
+        (a_post(body=BODY % (b"z" * 40_000)), 1),
+        (a_post(body=BODY % (b"z" * 900_000)), 1),
+        (a_post(body=BODY % UNLUCKY), 2),
+    ],
+    ids=["a large body", "a body larger than is read at once", "a failed commit"],
 )
 def test_behind_what_is_left_to_aiohttp_the_next_is_taken_again(other: bytes, taken: int) -> None:
     pieces = [(a_post(), True), (other[:500], False), (other[500:], True), (a_post(), True)]
@@ -220,3 +224,11 @@ async def _send(connection: Connection, wire: Wire, data: bytes) -> None:
 async def _turns() -> None:
     for _ in range(TURNS):
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("size_bytes", [40_000, 900_000])
+def test_behind_a_large_body_of_an_unknown_head_the_next_is_taken(size_bytes: int) -> None:
+    pieces = [(a_post(body=BODY % (b"z" * size_bytes)), True), (a_post(), True)]
+    (_, kept), repeated = asyncio.run(_received(pieces))
+    assert len(kept) == 2
+    assert repeated == 1
