@@ -40,7 +40,6 @@ _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 1_024
 _MAX_FIELDS: Final = 2_048
-MAX_REMEMBERED_BYTES: Final = 160
 _MOST_AROUND_TEXT = 12
 """A tag and two sizes stand between a key and its text, and a size has at most five bytes."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bridge.model.requests import ExportRequest, Signal
-from bridge.receive.intake import Intake
+from bridge.receive.intake import Intake, Settled
 from bridge.store.inbox import Inbox
 
 DEADLINE_S = 5.0
@@ -45,19 +45,33 @@ class GatedInbox:
 
 
 class CountingIntake:
-    """The real intake, counting what came in."""
+    """The real intake, counting what came in.
+
+    Attributes:
+        repeated: How many came as repetitions of one before.
+    """
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._arrived = asyncio.Condition()
+        self._arrival = asyncio.Event()
         self._count = 0
+        self.repeated = 0
+
+    def hold(self, request: ExportRequest, settled: Settled) -> bool:
+        self._arrived()
+        self.repeated += 1
+        return self._intake.hold(request, settled)
 
     async def append(self, request: ExportRequest) -> None:
-        async with self._arrived:
-            self._count += 1
-            self._arrived.notify_all()
+        self._arrived()
         await self._intake.append(request)
 
     async def until_arrived(self, count: int) -> None:
-        async with asyncio.timeout(DEADLINE_S), self._arrived:
-            await self._arrived.wait_for(lambda: self._count >= count)
+        async with asyncio.timeout(DEADLINE_S):
+            while self._count < count:
+                self._arrival.clear()
+                await self._arrival.wait()
+
+    def _arrived(self) -> None:
+        self._count += 1
+        self._arrival.set()

@@ -41,6 +41,10 @@ HOUSEKEEPING_S = 1.0
 TOKENS_S = 0.5
 """How often the tokens file is looked at, which is one ``stat``: a token that was revoked is good
 for no longer than that."""
+SPARE_BYTES = 16 * 1024 * 1024
+SPARE_SHARE = 100
+"""How much of the inbox stays with it when it is emptied: some seconds of a busy day, and at most
+one part in so many of what the files may have together."""
 FINISH_S = 0.6
 FINISH_POLL_S = 0.05
 """At a stop: what arrived last is assembled in milliseconds, unless there is a backlog."""
@@ -174,7 +178,7 @@ class Housekeeping:
             if replaced := self._inbox.recover():
                 log.error("inbox.damaged_file_set_aside", reason=str(replaced))
             self._release()
-            self._inbox.shrink()
+            self._inbox.shrink(min(SPARE_BYTES, self._bounded.max_bytes // SPARE_SHARE))
             self._inbox.checkpoint()
         except StoreError as error:
             if not self._failing:  # the same every second is worth one line

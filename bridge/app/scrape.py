@@ -7,9 +7,10 @@ receiver, as Prometheus expects of counters.
 
 import platform
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sized
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bridge import __version__
@@ -52,12 +53,12 @@ class Answers:
 
     def __init__(self) -> None:
         self._codes: Counter[tuple[str, str]] = Counter()
-        self._took: dict[str, Spread] = {}
+        self._took: defaultdict[str, Spread] = defaultdict(partial(Spread, ANSWER_S))
 
     def note(self, protocol: str, code: str, took_s: float) -> None:
         """Count one answer."""
         self._codes[protocol, code] += 1
-        self._took.setdefault(protocol, Spread(ANSWER_S)).note(took_s)
+        self._took[protocol].note(took_s)
 
     def samples(self) -> "Iterator[Sample]":
         """Answers by code, and how long they took."""

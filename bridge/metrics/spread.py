@@ -4,6 +4,7 @@ A value is counted in the first bucket that takes it; Prometheus' sums over buck
 they are shown.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from typing import Final
@@ -32,12 +33,12 @@ class Spread:
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self._bounds = bounds
+        self._buckets = (*map(str, bounds), BEYOND)
         self._counts: Counter[str] = Counter()
 
     def note(self, value: float) -> None:
         """Count one value."""
-        bucket = next((bound for bound in self._bounds if value <= bound), None)
-        self._counts[BEYOND if bucket is None else str(bucket)] += 1
+        self._counts[self._buckets[bisect_left(self._bounds, value)]] += 1
         self._counts[SUM] += round(value * MICRO)
 
     def counts(self) -> Mapping[str, int]:

@@ -56,14 +56,16 @@ class Access:
             rate_limit: Requests per second for each token; 0 is without limit.
         """
         self._clock = clock
-        self._tokens = tokens
         self._rate_limit = rate_limit
         self._buckets: dict[str, Bucket] = {}
+        self.replace(tokens)
 
     def replace(self, tokens: Sequence[Token] | None) -> None:
         """From now on these are in force; those that are gone are refused at once."""
         self._tokens = tokens
-        names = {token.name for token in tokens or ()}
+        senders = [ANYONE] if tokens is None else [Sender(t.name, t.fixed) for t in tokens]
+        self._senders = {sender.name: sender for sender in senders}
+        names = self._senders.keys()
         self._buckets = {name: self._buckets[name] for name in names & self._buckets.keys()}
 
     def admit(self, headers: Mapping[str, str]) -> Sender:
@@ -79,7 +81,21 @@ class Access:
         if token is None:
             raise RefusedError(Refusal.UNAUTHENTICATED, _unauthenticated(known=bool(offered)))
         self._limit(token.name)
-        return Sender(token.name, token.fixed)
+        return self._senders[token.name]
+
+    def admits_again(self, sender: Sender) -> bool:
+        """Whether what was admitted before still is, with the same words: one request more.
+
+        Args:
+            sender: As ``admit`` gave it; once tokens were replaced it is nobody's any more.
+        """
+        if self._senders.get(sender.name) is not sender:
+            return False
+        try:
+            self._limit(sender.name)
+        except RefusedError:
+            return False
+        return True
 
     def may_see(self, headers: Mapping[str, str], peer: str | None) -> bool:
         """Whether to answer with all there is to say of the bridge.
@@ -93,7 +109,7 @@ class Access:
         return is_loopback(peer or "") and not any(name in headers for name in FORWARDING_HEADERS)
 
     def _limit(self, name: str) -> None:
-        if not self._rate_limit:
+        if not self._rate_limit or self._tokens is None:
             return
         before = self._buckets.get(name)
         self._buckets[name], wait_s = take(before, self._clock.now_ms(), self._rate_limit)

@@ -9,13 +9,16 @@ aiohttp has no time limit for a head that trickles in, and none for an answer th
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
 from bridge.receive.journal import connection_logger, note
+from bridge.receive.repeats import Desk, Repeats
 
 MAX_CONNECTIONS: Final = 1_024
 """A thousand developers at work. An idle connection costs 10 kB, with TLS 45 kB."""
@@ -31,6 +34,12 @@ HEAD_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 150.0
 """Twice the minute after which Claude Code sends its metrics, and some more: a post on a connection
 that is just being closed is lost."""
+
+NEVER_S: Final = math.inf
+
+BUFFER_BYTES: Final = 64 * 1024
+"""What is read at once, into one buffer for all connections. asyncio would ask the system for
+256 KiB each time and give back what was not needed, and that costs more than the reading."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,8 +65,10 @@ class ConnectionLimits(NamedTuple):
 class Connections:
     """Makes a protocol for each connection, as asyncio wants it, and counts those that are open."""
 
-    def __init__(self, server: web.Server, limits: ConnectionLimits) -> None:
+    def __init__(self, server: web.Server, limits: ConnectionLimits, desk: Desk) -> None:
         self.limits = limits
+        self.desk = desk
+        self.buffer = memoryview(bytearray(BUFFER_BYTES))
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._logger = connection_logger()
@@ -70,7 +81,7 @@ class Connections:
             self,
             self._server,
             loop=self._loop,
-            keepalive_timeout=2 * self.limits.idle_timeout_s,  # ours is sooner
+            keepalive_timeout=NEVER_S,  # ours is sooner, and aiohttp does not see all that comes
             # aiohttp would inflate bodies, and leave Content-Encoding as it was: they are kept as
             # they were sent.
             auto_decompress=False,
@@ -110,7 +121,9 @@ class Watchdog:
     def __init__(self, limits: ConnectionLimits, bite: Callable[[], None]) -> None:
         self._limits = limits
         self._bite = bite
-        self._deadline: asyncio.TimerHandle | None = None
+        self._end_s = math.inf
+        self._reason = Closing.IDLE
+        self._timer: asyncio.TimerHandle | None = None
         self._idle = False
         self._over = False
 
@@ -137,7 +150,9 @@ class Watchdog:
     def connection_ended(self) -> None:
         """There is nothing to wait for any more, whatever is answered yet."""
         self._over = True
-        self._rest()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def close(self, reason: Closing) -> None:
         """End the connection and say why."""
@@ -145,22 +160,35 @@ class Watchdog:
         self._bite()
 
     def _expect(self, within_s: float, otherwise: Closing) -> None:
-        self._rest()
-        if not self._over:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(within_s, self.close, otherwise)
+        if self._over:
+            return
+        loop = asyncio.get_running_loop()
+        self._end_s, self._reason = loop.time() + within_s, otherwise
+        if self._timer is not None and self._timer.when() > self._end_s:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._timer = loop.call_at(self._end_s, self._look)
 
     def _rest(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._end_s = math.inf
+
+    def _look(self) -> None:
+        """The timer went off, maybe for a turn that is over: setting one for each would cost."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if self._end_s <= loop.time():
+            self.close(self._reason)
+        elif self._end_s < math.inf:
+            self._timer = loop.call_at(self._end_s, self._look)
 
 
-class Connection(web.RequestHandler):
+class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     """aiohttp's side of one connection, watched and counted.
 
     Attributes:
         crowded: It is beyond the bound: its first answer is its last.
+        repeats: The posts that aiohttp need not read.
     """
 
     def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:  # noqa: ANN401  aiohttp's own
@@ -168,6 +196,7 @@ class Connection(web.RequestHandler):
         self.crowded = False
         self.connections = connections
         self.watchdog = Watchdog(connections.limits, self.abort)
+        self.repeats = Repeats(connections.desk, self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a head, or leave at once when there are far too many."""
@@ -184,10 +213,51 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
         self.watchdog.connection_ended()
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  asyncio's own
+        """Where to put what comes next; it is taken out again before anything else happens."""
+        return self.connections.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take it out."""
+        self.data_received(bytes(self.connections.buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
-        """Have aiohttp read it."""
-        self.watchdog.bytes_came()
+        """Take it as a repetition, or have aiohttp read it."""
+        # With nothing aiohttp calls it itself, to go on with what it has read.
+        if data and self.repeats.take(data):
+            self.watchdog.head_came()
+        else:
+            self.watchdog.bytes_came()
+            super().data_received(data)
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  aiohttp's own
+        """Answer what is open."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self.repeats.end()
+        await super().shutdown(timeout)
+
+    def is_between_requests(self) -> bool:
+        """Whether aiohttp has answered all that it was given, and the client has taken it."""
+        waiter = self._waiter  # only while it waits for the next request
+        return waiter is not None and not waiter.done() and not self.writing_paused
+
+    def answer(self, data: bytes) -> None:
+        """Send what answers a repetition, if the client is there."""
+        if self.transport is not None:
+            self.transport.write(data)
+            self.watchdog.answer_made()
+
+    def pass_on(self, data: bytes) -> None:
+        """Have aiohttp read a repetition that could not be answered."""
         super().data_received(data)
+
+    def hold_back(self, *, held: bool) -> None:
+        """Let the client send no more for now, or again."""
+        if self.transport is not None and held:
+            self.transport.pause_reading()
+        elif self.transport is not None:
+            self.transport.resume_reading()
 
     def abort(self) -> None:
         """Close, not in order: that would wait for the peer to take what it does not take."""
@@ -198,9 +268,7 @@ class Connection(web.RequestHandler):
 @web.middleware
 async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Tell the connection whose turn it is; a crowded one ends with its answer."""
-    connection = request.protocol
-    if not isinstance(connection, Connection):
-        raise TypeError("the application is to be run by serve")
+    connection = connection_of(request)
     connection.watchdog.head_came()
     try:
         answer = await handler(request)
@@ -211,6 +279,9 @@ async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
     return answer
 
 
-def is_crowded(request: web.Request) -> bool:
-    """Whether a request came over a connection beyond the bound."""
-    return isinstance(request.protocol, Connection) and request.protocol.crowded
+def connection_of(request: web.Request) -> Connection:
+    """The connection that a request came over."""
+    connection = request.protocol
+    if not isinstance(connection, Connection):
+        raise TypeError("the application is to be run by serve")
+    return connection

@@ -16,28 +16,34 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
 from typing import Final, NamedTuple, Protocol
 
 import orjson
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, web
 
 from bridge.clock import Clock
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import Encoding, ExportRequest
 from bridge.receive import response
 from bridge.receive.access import WHO_MAY_SCRAPE, Access, Sender
-from bridge.receive.budget import Budget, Share
-from bridge.receive.connections import ConnectionLimits, Connections, is_crowded, watch
+from bridge.receive.body import (
+    BODY_IDLE_TIMEOUT_S,
+    BODY_TIMEOUT_S,
+    BodyLimits,
+    read_body,
+)
+from bridge.receive.budget import Budget
+from bridge.receive.connections import ConnectionLimits, Connections, connection_of, watch
+from bridge.receive.intake import Settled
 from bridge.receive.journal import note, note_failure
 from bridge.receive.origin import check_origin
+from bridge.receive.repeats import Desk, Known
 from bridge.receive.request import (
     MAX_BODY_BYTES,
     Head,
     Refusal,
     RefusedError,
     check_head,
-    check_size,
     count_records,
     encoding_of,
 )
@@ -46,6 +52,8 @@ from bridge.receive.tls import keep_buffers_small
 
 HealthReport = Callable[[], Mapping[str, object]]
 MetricsReport = Callable[[], tuple[bytes, str]]  # the text, and its content type
+
+DESK: Final = web.AppKey("DESK", Desk)
 
 PUBLIC_HEALTH: Final = ("status", "version")
 """What of the health report anybody may know: a balancer asks without a token."""
@@ -56,13 +64,6 @@ one large body at once is held inflated."""
 
 RETRY_AFTER_S: Final = 5
 """After a failure nobody foresaw; what is known to pass sooner says so itself."""
-
-BODY_IDLE_TIMEOUT_S: Final = 10.0
-"""A body of which nothing comes for so long is given up, as the client has done by then. Chunks
-found malformed while a body is being read need it too: aiohttp does not tell the reader."""
-
-BODY_TIMEOUT_S: Final = 60.0
-"""For a whole body, however steadily it trickles: 64 MiB at 10 Mbit/s."""
 
 BACKLOG: Final = 1024
 """Connections that may wait; asyncio calls ``listen`` again and would cut it to 100."""
@@ -80,6 +81,10 @@ sending gives up after 10 s anyway."""
 
 class AcceptsRequests(Protocol):
     """What the receiver needs of intake."""
+
+    def hold(self, request: ExportRequest, settled: Settled) -> bool:
+        """Commit and call ``settled`` then; False when nothing more is taken now."""
+        ...
 
     async def append(self, request: ExportRequest) -> None:
         """Return once committed; raises IntakeUnavailableError when that is not possible now."""
@@ -119,12 +124,10 @@ def make_app(
         metrics: What ``GET /metrics`` answers; called as ``health`` is.
         took: Is told how each export request was answered, and how long that took.
     """
-    limits = _Limits(
+    limits = BodyLimits(
         body_bytes=max_body_bytes,
         idle_timeout_s=body_idle_timeout_s,
         timeout_s=body_timeout_s,
-        budget=budget or Budget(max_body_bytes),
-        hosts=hosts,
     )
     counters = _Counters(
         answered=Counter() if answered is None else answered,
@@ -133,9 +136,18 @@ def make_app(
     )
     access = access or Access(clock)
     receiver = _Receiver(
-        intake, clock, health, limits, access=access, counters=counters, metrics=metrics
+        intake,
+        clock,
+        health,
+        limits,
+        budget=budget or Budget(max_body_bytes),
+        hosts=hosts,
+        access=access,
+        counters=counters,
+        metrics=metrics,
     )
     app = web.Application(middlewares=[watch])
+    app[DESK] = Desk(intake, access, clock, max_body_bytes, counters.accepted)
     app.router.add_get("/healthz", receiver.answer_health)
     app.router.add_get("/metrics", receiver.answer_metrics)
     for path in ("/healthz", "/metrics"):
@@ -164,7 +176,7 @@ async def serve(
     await runner.setup()
     if runner.server is None:
         raise RuntimeError("set up, an application has a server")
-    connections = Connections(runner.server, limits or ConnectionLimits())
+    connections = Connections(runner.server, limits or ConnectionLimits(), app[DESK])
     listener = Listener(runner, connections, listening)
     await listener.listen(context)
     return listener
@@ -210,18 +222,15 @@ class Listener:
         await self._runner.cleanup()
 
 
-class _Limits(NamedTuple):
-    body_bytes: int
-    idle_timeout_s: float
-    timeout_s: float
-    budget: Budget
-    hosts: frozenset[str] | None
-
-
 class _Counters(NamedTuple):
     answered: Counter[int]
     refused: Counter[str]
     took: Answered
+
+    def accepted(self, took_s: float) -> None:
+        """Count an answer that nothing had to be looked up for."""
+        self.answered[200] += 1
+        self.took("200", took_s)
 
 
 class _Receiver:
@@ -232,8 +241,10 @@ class _Receiver:
         intake: AcceptsRequests,
         clock: Clock,
         health: HealthReport,
-        limits: _Limits,
+        limits: BodyLimits,
         *,
+        budget: Budget,
+        hosts: frozenset[str] | None,
         access: Access,
         counters: _Counters,
         metrics: MetricsReport | None,
@@ -243,6 +254,8 @@ class _Receiver:
         self._clock = clock
         self._health = health
         self._limits = limits
+        self._budget = budget
+        self._hosts = hosts
         self._access = access
         self._counters = counters
         self._check_thread = ThreadPoolExecutor(1, thread_name_prefix="receive-check")
@@ -282,7 +295,7 @@ class _Receiver:
         self, request: web.Request, tell: Callable[[web.Request], Awaitable[Answer]]
     ) -> web.Response:
         try:
-            check_origin(request.headers, self._limits.hosts)
+            check_origin(request.headers, self._hosts)
             answer = await tell(request)
         except RefusedError as refused:
             answer = self._refusal(refused, Encoding.JSON)
@@ -312,13 +325,18 @@ class _Receiver:
         return self._send(response.refused(Refusal.METHOD, text, Encoding.JSON, allow="GET, HEAD"))
 
     async def _accept(self, request: web.Request) -> None:
-        check_origin(request.headers, self._limits.hosts)
-        if is_crowded(request):
+        check_origin(request.headers, self._hosts)
+        if connection_of(request).crowded:
             raise IntakeUnavailableError("too many connections", RETRY_AFTER_S)
         sender = self._access.admit(request.headers)
         head = check_head(request.path, request.method, request.headers)
-        with self._limits.budget.share() as share:
-            await self._keep(head, sender, await _read_body(request, self._limits, share))
+        with self._budget.share() as share:
+            body = await read_body(request, self._limits, share)
+            repeats = connection_of(request).repeats
+            repeats.body_came(len(body))
+            await self._keep(head, sender, body)
+        if _may_be_repeated(request):
+            repeats.remember(Known(head, sender))
 
     async def _keep(self, head: Head, sender: Sender, body: bytes) -> None:
         records = await self._count(head, body)
@@ -359,37 +377,13 @@ class _Receiver:
         )
 
 
-async def _read_body(request: web.Request, limits: _Limits, share: Share) -> bytes:
-    """Read a body of at most ``limits.body_bytes``, of announced length or chunked.
-
-    Raises:
-        RefusedError: It is larger, or did not come whole.
-        IntakeUnavailableError: Other bodies fill the memory for now.
-    """
-    check_size(request.content_length or 0, limits.body_bytes)
-    await share.announce(request.content_length or 0)
-    try:
-        async with asyncio.timeout(limits.idle_timeout_s) as idle:
-            return await _read_chunks(request.content, limits, share, idle)
-    except (web.RequestPayloadError, OSError) as error:  # a TimeoutError is an OSError too
-        text = "The body ended early, came too slowly, or its chunks are malformed."
-        raise RefusedError(Refusal.INCOMPLETE, text) from error
-
-
-async def _read_chunks(
-    content: StreamReader, limits: _Limits, share: Share, idle: asyncio.Timeout
-) -> bytes:
-    # A BytesIO grows in place and gives its buffer away; chunks to be joined would be there twice.
-    body = BytesIO()
-    now_s = asyncio.get_running_loop().time
-    end_s = now_s() + limits.timeout_s
-    async for chunk in content.iter_any():
-        size_bytes = body.tell() + len(chunk)
-        check_size(size_bytes, limits.body_bytes)
-        share.grow(size_bytes)
-        body.write(chunk)
-        idle.reschedule(min(now_s() + limits.idle_timeout_s, end_s))
-    return body.getvalue()
+def _may_be_repeated(request: web.Request) -> bool:
+    """Whether the answer to such a head is never anything but the plain one."""
+    return (
+        request.version == HttpVersion11
+        and request.keep_alive
+        and not any(name in request.headers for name in ("Expect", "Upgrade"))
+    )
 
 
 def _failed(error: Exception, encoding: Encoding) -> Answer:

@@ -1,27 +1,30 @@
 """Between many clients and one disk: requests that arrive together share a commit.
 
-Responsible for: that ``append`` returns only once the request is on disk, that what waits is
+Responsible for: that a request is called settled only once it is on disk, that what waits is
 bounded, and saying once that intake became unavailable and once that it is back.
 Left to others: the disk (whoever provides ``AppendsRequests``), the answer (``http``).
 
 ::
 
-    append ─┐
-    append ─┼─► queue ─► commit, on its own thread ─► all of them return
-    append ─┘     ▲
+    hold   ─┐
+    append ─┼─► queue ─► commit, on its own thread ─► all of them are settled
+    hold   ─┘     ▲
                   └── whatever comes meanwhile is the next commit: no timer, and the busier the
                       disk, the larger the groups
+
+``append`` is ``hold`` for those who want to wait: it costs a future and a turn of the loop more.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import ExportRequest
-from bridge.receive.journal import note
+from bridge.receive.journal import note, note_failure
 
 MAX_HELD_REQUESTS: Final = 8_192
 MAX_HELD_BYTES: Final = 128 * 1024 * 1024
@@ -40,9 +43,13 @@ class AppendsRequests(Protocol):
         ...
 
 
+Settled = Callable[[Exception | None], None]
+"""Is told that a request is on disk, or why it is not."""
+
+
 class _Waiting(NamedTuple):
     request: ExportRequest
-    committed: asyncio.Future[None]
+    settled: Settled
 
 
 class Intake:
@@ -61,7 +68,8 @@ class Intake:
         self._queue: list[_Waiting] = []
         self._held_requests = 0
         self._held_bytes = 0
-        self._committer: asyncio.Task[None] | None = None
+        self._committing = False
+        self._idle: asyncio.Future[None] | None = None
         self._closed = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="inbox-append")
         self._availability = _Availability()
@@ -72,26 +80,37 @@ class Intake:
         Raises:
             IntakeUnavailableError: It is not, for now: too much waits, or the commit failed.
         """
-        self._admit(request)
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._hold(waiting)
-        if self._committer is None:
-            self._committer = asyncio.create_task(self._commit_queue(), name="intake.commit")
-        await waiting.committed
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self.hold(request, partial(_tell, committed)):
+            raise self._unavailable()
+        await committed
+
+    def hold(self, request: ExportRequest, settled: Settled) -> bool:
+        """Commit ``request`` and call ``settled`` then; False when nothing more is taken now."""
+        if self._closed or self._is_full_for(request):
+            return False
+        self._queue.append(_Waiting(request, settled))
+        self._held_requests += 1
+        self._held_bytes += len(request.body)
+        if not self._committing:  # what comes in this turn of the loop shares the commit
+            self._committing = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._commit, loop)
+        return True
 
     async def close(self) -> None:
         """Accept no more, and return when what is queued has been committed."""
         self._closed = True
-        if self._committer is not None:
-            await self._committer
+        if self._committing:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
         self._executor.shutdown()
 
-    def _admit(self, request: ExportRequest) -> None:
-        if self._closed:
-            raise IntakeUnavailableError("shutting down", RETRY_AFTER_S)
-        if self._is_full_for(request):
-            self._availability.lost("queue full")
-            raise IntakeUnavailableError("queue full", RETRY_AFTER_S)
+    def _unavailable(self) -> IntakeUnavailableError:
+        reason = "shutting down" if self._closed else "queue full"
+        if not self._closed:
+            self._availability.lost(reason)
+        return IntakeUnavailableError(reason, RETRY_AFTER_S)
 
     def _is_full_for(self, request: ExportRequest) -> bool:
         """A request larger than the whole bound is taken when nothing else waits."""
@@ -100,37 +119,36 @@ class Intake:
             or self._held_bytes + len(request.body) > self._max_held_bytes
         )
 
-    def _hold(self, waiting: _Waiting) -> None:
-        self._queue.append(waiting)
-        self._held_requests += 1
-        self._held_bytes += len(waiting.request.body)
+    def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
+        group, self._queue = self._queue, []
+        self._executor.submit(self._append, group, loop)
 
-    async def _commit_queue(self) -> None:
-        while self._queue:
-            group, self._queue = self._queue, []
-            failure = await self._commit([waiting.request for waiting in group])
-            self._settle(group, failure)
-        self._committer = None
-
-    async def _commit(self, requests: Sequence[ExportRequest]) -> Exception | None:
-        loop = asyncio.get_running_loop()
+    def _append(self, group: Sequence[_Waiting], loop: asyncio.AbstractEventLoop) -> None:
+        """On the thread; wakes the loop once for the whole group."""
+        failure = None
         try:
-            await loop.run_in_executor(self._executor, self._inbox.append, requests)
-        except Exception as failure:  # noqa: BLE001 - the root of a task: every waiter must hear
-            return failure
-        return None
+            self._inbox.append([waiting.request for waiting in group])
+        except Exception as error:  # noqa: BLE001 - the root of a thread: every waiter must hear
+            failure = error
+        loop.call_soon_threadsafe(self._settle, group, failure, loop)
 
-    def _settle(self, group: Sequence[_Waiting], failure: Exception | None) -> None:
+    def _settle(
+        self,
+        group: Sequence[_Waiting],
+        failure: Exception | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._held_requests -= len(group)
         self._held_bytes -= sum(len(waiting.request.body) for waiting in group)
-        for waiting in group:
-            if waiting.committed.done():  # its request was cancelled meanwhile
-                continue
-            if failure is None:
-                waiting.committed.set_result(None)
-            else:
-                waiting.committed.set_exception(failure)
         self._judge(failure)
+        # Before the next commit begins, since both would wait for Python's lock in turns.
+        for waiting in group:
+            _call(waiting.settled, failure)
+        self._committing = bool(self._queue)
+        if self._queue:
+            loop.call_soon(self._commit, loop)
+        if self._idle is not None and not self._committing:
+            self._idle.set_result(None)
 
     def _judge(self, failure: Exception | None) -> None:
         if isinstance(failure, IntakeUnavailableError):
@@ -156,3 +174,20 @@ class _Availability:
         if self._failures:
             note(logging.INFO, "receive.available_again", failures=self._failures)
         self._failures = 0
+
+
+def _tell(committed: asyncio.Future[None], failure: Exception | None) -> None:
+    if committed.done():  # its request was cancelled meanwhile
+        return
+    if failure is None:
+        committed.set_result(None)
+    else:
+        committed.set_exception(failure)
+
+
+def _call(settled: Settled, failure: Exception | None) -> None:
+    """Whatever goes wrong for one of a group, the others hear too."""
+    try:
+        settled(failure)
+    except Exception as error:  # noqa: BLE001 - the root of an answer
+        note_failure(error)

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bridge.errors import DamagedStoreError, StoreError
-from bridge.store.sqlite import COMPANIONS, identity, make_private, reported
+from bridge.store.sqlite import COMPANIONS, PAGE_BYTES, identity, make_private, reported
 
 DAMAGED: Final = ".damaged-"
 SALVAGE: Final = ".salvage"
@@ -47,11 +47,13 @@ class Remake(NamedTuple):
         make: Makes empty tables, in a transaction.
         keep: Tables whose rows are taken over.
         complete: Sets right what depends on the rows; told which tables were not read whole.
+        page_bytes: Size of its pages. Only a file with the same can be given a new beginning.
     """
 
     make: Callable[[sqlite3.Connection], None]
     keep: tuple[str, ...]
     complete: Callable[[sqlite3.Connection, frozenset[str]], None]
+    page_bytes: int = PAGE_BYTES
 
 
 class Replaced(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +169,7 @@ def _unused_name(path: Path) -> Path:
 
 def _salvage(aside: Path, salvage: Path, remake: Remake) -> Replaced:
     with closing(sqlite3.connect(salvage, isolation_level=None)) as new:
+        new.execute(f"PRAGMA page_size = {remake.page_bytes}")
         new.execute("PRAGMA auto_vacuum = INCREMENTAL")
         new.execute("PRAGMA journal_mode = OFF")  # nobody needs it before it is complete
         new.execute("PRAGMA synchronous = OFF")

@@ -18,7 +18,6 @@ The reader remembers a stretch it found empty, and ``release`` remembers how far
 so rows of another signal that stay behind are walked over once, not at every call.
 """
 
-import json
 import sqlite3
 import threading
 import time
@@ -30,12 +29,11 @@ from typing import Final
 from bridge.errors import DamagedStoreError, IntakeUnavailableError, StoreError
 from bridge.model.requests import ExportRequest, Signal
 from bridge.store import damage
+from bridge.store.inbox_append import append, change_totals, totals_of
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.inbox_schema import (
-    ACCEPTED,
     KEPT_RECORDS,
     KEPT_REQUESTS,
-    PART_BYTES,
     SCHEMA_VERSION,
     TABLES,
     InboxTotals,
@@ -49,7 +47,11 @@ RETRY_AFTER_S: Final = 2
 """Claude Code obeys Retry-After to the second and gives a batch up after ten: 2 s leaves it four
 more tries, where 5 s would leave one."""
 
-AUTOCHECKPOINT_PAGES: Final = 4_000
+PAGE_BYTES: Final = 8192
+"""A page is written with a call to the system of its own, twice or more on its way through the log
+into the file, and once more when it is emptied. Larger ones than these cost a small group more."""
+
+AUTOCHECKPOINT_PAGES: Final = 2_000
 """A checkpoint inside a commit makes every request of that commit wait (20-60 ms seen), so
 ``checkpoint`` does it from another connection; this is the backstop at 16 MiB."""
 
@@ -67,19 +69,14 @@ RELEASE_STEP_ROWS: Final = 500
 RELEASE_STEP_BYTES: Final = 16 * 1024 * 1024
 """SQLite walks every page of a large body to free it, so rows alone do not bound a step."""
 
-UNUSED_PAGES: Final = 256
-SHRINK_STEP_PAGES: Final = 1_024
-"""1 MiB of emptied pages is kept for what comes next, what is more goes back to the disk in steps
-of 4 MiB."""
+UNUSED_BYTES: Final = 1024 * 1024
+SHRINK_STEP_PAGES: Final = 512
+"""1 MiB of emptied pages is kept for what comes next, or what ``shrink`` is told; what is more goes
+back to the disk in steps of 4 MiB."""
 
 RELEASE_PAUSE_S: Final = 0.002
 """A lock goes to whoever asks first, which would be the thread that has just let go of it."""
 
-APPEND: Final = (
-    "INSERT INTO requests (received_at_ms, signal, encoding, gzipped, records, sender, fixed, body)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-APPEND_PART: Final = "INSERT INTO parts VALUES (?, ?, ?)"
 WALK: Final = (
     "SELECT position, signal = ?, records, length(body) + (SELECT"
     " ifnull(sum(length(parts.body)), 0) FROM parts WHERE parts.position = requests.position)"
@@ -142,9 +139,8 @@ class Inbox:
             if self._damage:  # nobody is kept waiting while the file is being replaced
                 raise DamagedStoreError(str(self._damage))
             with self._lock, self._reported(), self._transaction() as connection:
-                connection.executemany(APPEND, map(_values, requests))
-                connection.executemany(APPEND_PART, _parts(connection, requests))
-                _add_to_totals(connection, requests)
+                append(connection, requests)
+                change_totals(connection, totals_of(requests))
             self._appended = True
         except (sqlite3.Error, StoreError) as error:
             raise IntakeUnavailableError(f"inbox: {error}", RETRY_AFTER_S) from error
@@ -197,13 +193,15 @@ class Inbox:
                 mode = "TRUNCATE" if idle else "PASSIVE"
                 connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
 
-    def shrink(self) -> None:
-        """Give emptied pages back to the disk, but for a few; in steps, as ``release`` does.
+    def shrink(self, kept_bytes: int = UNUSED_BYTES) -> None:
+        """Give emptied pages back to the disk, but for some; in steps, as ``release`` does.
+
+        To give a page back and to take it again costs more than to fill it.
 
         Raises:
             StoreError: The file cannot be used.
         """
-        while self._shrink_step():
+        while self._shrink_step(kept_bytes // PAGE_BYTES):
             time.sleep(RELEASE_PAUSE_S)
 
     def recover(self) -> damage.Replaced | None:
@@ -233,15 +231,15 @@ class Inbox:
         with self._lock:
             self._drop()
 
-    def _shrink_step(self) -> bool:
+    def _shrink_step(self, kept: int) -> bool:
         """Whether there is more to give back."""
         with self._lock, self._reported():
             connection = self._opened()
             unused = unused_pages(connection)
-            if unused <= UNUSED_PAGES:
+            if unused <= kept:
                 return False
-            left = shrink(connection, min(SHRINK_STEP_PAGES, unused - UNUSED_PAGES))
-            return UNUSED_PAGES < left < unused
+            left = shrink(connection, min(SHRINK_STEP_PAGES, unused - kept))
+            return kept < left < unused
 
     def _release_steps(self, signal: Signal, watermark: int) -> Iterator[int]:
         while (released := self._release_step(signal, watermark)) is not None:
@@ -266,7 +264,7 @@ class Inbox:
         with self._transaction() as connection:
             for statement in (RELEASE_PARTS, RELEASE):
                 connection.execute(statement, (self._walked[signal], end, signal))
-            _change_totals(
+            change_totals(
                 connection, {KEPT_REQUESTS: -len(counts), KEPT_RECORDS[signal]: -sum(counts)}
             )
 
@@ -307,7 +305,7 @@ class Inbox:
             self._drop()  # somebody took the file away; what we wrote would go with it
         if self._connection is None:
             damage.check(self._path)
-            self._connection = connect(self._path)
+            self._connection = connect(self._path, page_bytes=PAGE_BYTES)
             self._opened_file = identity(self._path)
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}")
             self._connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
@@ -341,46 +339,6 @@ def _count_salvaged(connection: sqlite3.Connection, _: frozenset[str]) -> None:
     count_anew(connection)
 
 
-def _values(request: ExportRequest) -> tuple[int, str, str, bool, int, str, str, bytes]:
-    return (
-        request.received_at_ms,
-        request.signal,
-        request.encoding,
-        request.gzipped,
-        request.records,
-        request.sender,
-        json.dumps(request.fixed),
-        request.body[:PART_BYTES],
-    )
-
-
-def _parts(
-    connection: sqlite3.Connection, requests: Sequence[ExportRequest]
-) -> Iterator[tuple[int, int, memoryview]]:
-    """Rows of ``parts`` for the requests that have just been inserted, one behind the other."""
-    (last,) = connection.execute("SELECT last_insert_rowid()").fetchone()
-    for position, request in enumerate(requests, last - len(requests) + 1):
-        body = memoryview(request.body)
-        for number, at in enumerate(range(PART_BYTES, len(body), PART_BYTES)):
-            yield position, number, body[at : at + PART_BYTES]
-
-
-def _add_to_totals(connection: sqlite3.Connection, requests: Sequence[ExportRequest]) -> None:
-    changes = {ACCEPTED: 0, KEPT_REQUESTS: len(requests)}
-    for request in requests:
-        changes[ACCEPTED] += request.records
-        name = KEPT_RECORDS[request.signal]
-        changes[name] = changes.get(name, 0) + request.records
-    _change_totals(connection, changes)
-
-
-def _change_totals(connection: sqlite3.Connection, changes: Mapping[str, int]) -> None:
-    connection.executemany(
-        "UPDATE totals SET value = value + ? WHERE name = ?",
-        [(change, name) for name, change in changes.items()],
-    )
-
-
 def _bounded(walked: Sequence[Walked]) -> Sequence[Walked]:
     """As many of ``walked`` as one step may delete by bytes, at least one."""
     freed_bytes = 0
@@ -391,4 +349,4 @@ def _bounded(walked: Sequence[Walked]) -> Sequence[Walked]:
     return walked
 
 
-REMAKE: Final = damage.Remake(make_tables, ("requests", "parts"), _count_salvaged)
+REMAKE: Final = damage.Remake(make_tables, ("requests", "parts"), _count_salvaged, PAGE_BYTES)

@@ -47,6 +47,7 @@ GENERATION: Final = "generation"
 ACCEPTED: Final = "accepted"
 KEPT_REQUESTS: Final = "kept_requests"
 KEPT_RECORDS: Final = {signal: f"kept_{signal}" for signal in Signal}
+TOTALS: Final = (ACCEPTED, KEPT_REQUESTS, *KEPT_RECORDS.values())
 
 
 class InboxTotals(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,7 @@ def make_tables(connection: sqlite3.Connection) -> None:
     """Make an empty inbox, unlike every other one, inside the caller's transaction."""
     for statement in SCHEMA:
         connection.execute(statement)
-    names = [(name,) for name in (ACCEPTED, KEPT_REQUESTS, *KEPT_RECORDS.values())]
+    names = [(name,) for name in TOTALS]
     connection.executemany("INSERT OR IGNORE INTO totals VALUES (?, 0)", names)
     name = (GENERATION, secrets.token_hex(8))
     connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", name)

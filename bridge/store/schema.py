@@ -35,7 +35,7 @@ LEDGER: Final = (
         is_summary INTEGER NOT NULL,
         state BLOB NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS live_turns ON turns (held) WHERE live",
+    "CREATE INDEX IF NOT EXISTS live_turns ON turns (held, live) WHERE live",
     "CREATE INDEX IF NOT EXISTS turns_by_age ON turns (saved_at_ms) WHERE NOT live",
     """CREATE TABLE IF NOT EXISTS conversations (
         key TEXT PRIMARY KEY,
@@ -44,7 +44,7 @@ LEDGER: Final = (
         saved_at_ms INTEGER NOT NULL,
         state BLOB NOT NULL
     ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS live_conversations ON conversations (key, held) WHERE live",
+    "CREATE INDEX IF NOT EXISTS live_conversations ON conversations (key, held, live) WHERE live",
     "CREATE INDEX IF NOT EXISTS conversations_by_age ON conversations (saved_at_ms) WHERE NOT live",
     """CREATE TABLE IF NOT EXISTS looks (
         at_ms INTEGER NOT NULL,
@@ -122,7 +122,8 @@ LEDGER: Final = (
 )
 """
 * ``turns.state`` and ``conversations.state`` are the correlator's; what is not ``live`` is kept to
-  recognise what comes late or again, until retention deletes it.
+  recognise what comes late or again, until retention deletes it. Indexes of what is live have the
+  column too: without it SQLite looks each row up, with its state, to see what is known already.
 * ``looks`` is the correlator's queue: at what it looks again, when, what for.
 * ``observations.state`` is pending → delivered | rejected; ``position`` is the order of delivery.
   ``span_id`` is the duplicate filter. The plain columns are for sums; the rest is in ``span``.

@@ -22,8 +22,16 @@ OTHERS: Final = 0o077
 DAMAGE_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+PAGE_BYTES: Final = 4096
+"""SQLite's own."""
+
+
+def connect(
+    path: Path, *, read_only: bool = False, page_bytes: int = PAGE_BYTES
+) -> sqlite3.Connection:
     """Open ``path`` with the pragmas every store file shares, in autocommit mode.
+
+    A file that is made has pages of ``page_bytes``; one that is there keeps its own.
 
     A file that is made is for its owner only, whatever the umask; one that others may read and
     that is ours is made so.
@@ -45,16 +53,17 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         )
         try:
             if not read_only:
-                _set_up(connection)
+                _set_up(connection, page_bytes)
         except sqlite3.Error:
             connection.close()
             raise
     return connection
 
 
-def _set_up(connection: sqlite3.Connection) -> None:
+def _set_up(connection: sqlite3.Connection, page_bytes: int) -> None:
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
-        # Counts before the first table only; later it would need the write lock, for nothing.
+        # Count before the first table only; later they would need the write lock, for nothing.
+        connection.execute(f"PRAGMA page_size = {page_bytes}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from bridge.model.requests import ExportRequest
 from bridge.receive.http import make_app, serve
+from bridge.receive.intake import Settled
 from tests.fuzz.mutating import seeds
 from tests.fuzz.targets import KINDS
 from tests.intakes import FixedClock
@@ -30,6 +31,11 @@ CHUNKS = (b"5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"ffffffffffffffff\r\n", b"-1\r
 
 class _Taken:
     """Takes every request."""
+
+    def hold(self, _: ExportRequest, settled: Settled) -> bool:
+        """Take it, and say so."""
+        asyncio.get_running_loop().call_soon(settled, None)
+        return True
 
     async def append(self, _: ExportRequest) -> None:
         """Take it."""

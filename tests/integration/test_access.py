@@ -32,6 +32,7 @@ TOKEN = "lfb_planted-token-of-ada"  # noqa: S105 - made up
 WRONG = "lfb_planted-token-of-nobody"
 FIXED = {"member": "ada", "department": "research"}
 ADA = Token(name="ada", digest=digest_of(TOKEN), fixed=FIXED)
+BEA = Token(name="bea", digest=digest_of(WRONG + "!"), fixed={})
 JSON = {"Content-Type": "application/json"}
 LOGS_JSON = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}'
 EXPORT_LOGS = f"/{over_grpc.SERVICES[Signal.LOGS]}/Export"
@@ -199,13 +200,48 @@ async def test_a_revoked_token_is_worth_nothing_on_an_open_connection(
 ) -> None:
     statuses = []
     async with doors(intake, ADA) as both:
-        for tokens in ([ADA], [], [ADA]):
-            both.access.replace(tokens)
+        for tokens in (None, [ADA], [], [ADA]):
+            if tokens is not None:
+                both.access.replace(tokens)
             async with client.post(
                 f"{both.url}/v1/logs", data=LOGS_JSON, headers=JSON | GOOD[0]
             ) as answer:
                 statuses.append(answer.status)
-    assert statuses == [200, 401, 200]
+    assert statuses == [200, 200, 401, 200]
+
+
+async def test_a_repetition_is_its_senders_as_long_as_its_token_is_in_force(
+    intake: CountingIntake, client: aiohttp.ClientSession, kept: Kept
+) -> None:
+    statuses = []
+    async with doors(intake, ADA) as both:
+        for tokens in ([ADA], None, None, [BEA], [ADA], None):
+            if tokens is not None:
+                both.access.replace(tokens)
+            async with client.post(
+                f"{both.url}/v1/logs", data=LOGS_JSON, headers=JSON | GOOD[0]
+            ) as answer:
+                statuses.append(answer.status)
+    assert statuses == [200, 200, 200, 401, 200, 200]
+    assert intake.repeated == 3
+    assert {(request.sender, *request.fixed.items()) for request in kept()} == {
+        ("ada", *FIXED.items())
+    }
+
+
+async def test_a_repetition_counts_against_the_limit_of_its_sender(
+    intake: CountingIntake, client: aiohttp.ClientSession
+) -> None:
+    statuses = []
+    async with doors(intake, ADA, rate_limit=0.3) as both:
+        for body in (LOGS_JSON, LOGS_JSON, b'{"resourceLogs":1}', LOGS_JSON):
+            async with client.post(
+                f"{both.url}/v1/logs", data=body, headers=JSON | GOOD[0]
+            ) as answer:
+                statuses.append(answer.status)
+        assert both.refused == {"malformed": 1, "rate_limited": 1}
+    assert statuses == [200, 200, 400, 429]
+    assert intake.repeated == 1
 
 
 # ------------------------------------------------------------------------------------ how fast

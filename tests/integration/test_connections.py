@@ -1,6 +1,7 @@
 """Connections that are slow, idle, too many or a browser's, over raw sockets."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, create_server, socket
@@ -10,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.receive.connections import ConnectionLimits
-from bridge.receive.http import make_app, serve
+from bridge.receive.http import Listener, make_app, serve
 from tests.intakes import DEADLINE_S, CountingIntake, FixedClock, GatedInbox
 
 SHORT_S = 0.1
@@ -59,14 +60,14 @@ class Client:
 class Door:
     """A receiver to knock at."""
 
-    def __init__(self, port: int, clients: AsyncExitStack) -> None:
-        self._port = port
+    def __init__(self, listener: Listener, clients: AsyncExitStack) -> None:
+        self.listener = listener
         self._clients = clients
 
     async def connect(self) -> Client:
         sock = socket()
         sock.setsockopt(SOL_SOCKET, SO_RCVBUF, 4096)
-        sock.connect(("127.0.0.1", self._port))
+        sock.connect(("127.0.0.1", self.listener.port))
         reader, writer = await asyncio.open_connection(sock=sock)
         self._clients.callback(writer.close)
         return Client(reader, writer)
@@ -81,7 +82,7 @@ async def a_door(
     listening.setsockopt(SOL_SOCKET, SO_SNDBUF, 4096)  # answers that nobody reads soon fill it
     listener = await serve(app, listening, limits=limits)
     async with AsyncExitStack() as clients:
-        yield Door(listener.port, clients)
+        yield Door(listener, clients)
     await listener.close()
 
 
@@ -186,6 +187,91 @@ async def test_a_body_that_trickles_in_is_answered_400_in_the_end(intake: Counti
         client.send(f"{HEAD}Content-Length: 1000000\r\n\r\n")
         async with trickling(client, door):
             assert (await client.answer()).status == 400
+
+
+# -------------------------------------------------------------------------------------- repeated
+
+
+async def test_a_repetition_is_answered_with_the_same_words(intake: CountingIntake) -> None:
+    answered = Counter[int]()
+    async with a_door(intake, answered=answered) as door:
+        client = await door.connect()
+        answers = [await client.ask(EXPORT) for _ in range(3)]
+    for answer in answers:
+        assert answer.headers.pop("date").endswith(" GMT")
+    assert answers[0] == answers[1] == answers[2]
+    assert intake.repeated == 2
+    assert answered == {200: 3}
+
+
+async def test_a_repetition_is_answered_after_its_commit_and_what_follows_after_it(
+    intake: CountingIntake, gated: GatedInbox
+) -> None:
+    short = PATIENT._replace(head_timeout_s=SHORT_S, idle_timeout_s=SHORT_S)
+    async with a_door(intake, short) as door:
+        client = await door.connect()
+        assert (await client.ask(EXPORT)).status == 200
+        gated.entered.clear()
+        gated.gate.clear()
+        client.send(EXPORT)
+        await gated.until_entered()
+        client.send(HEALTH)
+        other = await door.connect()
+        await other.until_closed()  # by now the limits would have been over
+        gated.gate.set()
+        assert (await client.answer()).headers["content-length"] == "2"
+        assert (await client.answer()).body == b'{"status":"ok"}'
+    assert intake.repeated == 1
+
+
+async def test_a_connection_that_only_repeats_is_closed_when_it_is_idle(
+    intake: CountingIntake,
+) -> None:
+    with capture_logs() as logs:
+        async with a_door(intake, PATIENT._replace(idle_timeout_s=SHORT_S)) as door:
+            client = await door.connect()
+            for _ in range(2):
+                assert (await client.ask(EXPORT)).status == 200
+            await client.until_closed()
+    assert intake.repeated == 1
+    assert closings(logs) == ["idle"]
+
+
+async def test_an_open_repetition_is_answered_when_the_receiver_stops(
+    intake: CountingIntake, gated: GatedInbox
+) -> None:
+    async with a_door(intake) as door:
+        client = await door.connect()
+        assert (await client.ask(EXPORT)).status == 200
+        gated.entered.clear()
+        gated.gate.clear()
+        client.send(EXPORT)
+        await gated.until_entered()
+        closing = asyncio.create_task(door.listener.close())
+        other = await door.connect()
+        await other.until_closed()
+        gated.gate.set()
+        assert (await client.answer()).status == 200
+        await closing
+    assert intake.repeated == 1
+
+
+async def test_a_client_that_goes_during_the_commit_of_its_repetition_harms_nobody(
+    intake: CountingIntake, gated: GatedInbox
+) -> None:
+    async with a_door(intake) as door:
+        gone, other = await door.connect(), await door.connect()
+        for client in (gone, other):
+            assert (await client.ask(EXPORT)).status == 200
+        gated.entered.clear()
+        gated.gate.clear()
+        gone.send(EXPORT)
+        await gated.until_entered()
+        other.send(EXPORT)
+        await intake.until_arrived(4)
+        gone.writer.transport.abort()
+        gated.gate.set()
+        assert (await other.answer()).status == 200
 
 
 # --------------------------------------------------------------------------------------- too many

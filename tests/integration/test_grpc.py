@@ -39,7 +39,7 @@ from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.receive.grpc import SERVICES, Exporting, serve
 from bridge.receive.http import make_app
 from bridge.receive.http import serve as serve_http
-from bridge.receive.intake import Intake
+from bridge.receive.intake import Intake, Settled
 from bridge.receive.records import count
 from bridge.store.inbox import Inbox
 from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox, Kept
@@ -61,6 +61,9 @@ with grpc.insecure_channel(address, unlimited, grpc.Compression.Gzip) as channel
 
 
 class BrokenIntake:
+    def hold(self, request: ExportRequest, _: Settled) -> bool:
+        raise ZeroDivisionError(request.body)
+
     async def append(self, request: ExportRequest) -> None:
         raise ZeroDivisionError(request.body.decode(errors="replace"))
 

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.receive.http import AcceptsRequests, Listener, make_app, serve
+from bridge.receive.intake import Settled
 from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, GatedInbox, Kept
 
 CAPTURES = Path(__file__).parents[1] / "captures" / "2.1.330"
@@ -302,6 +303,9 @@ async def test_full_disk_is_answered_503_even_if_the_log_cannot_be_written_eithe
 
 
 class BrokenIntake:
+    def hold(self, request: ExportRequest, _: Settled) -> bool:
+        raise ZeroDivisionError(request.body)
+
     async def append(self, request: ExportRequest) -> None:
         raise ValueError(request.body)
 

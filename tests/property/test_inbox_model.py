@@ -10,13 +10,16 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
-from bridge.store import inbox, inbox_reader
+from bridge.store import inbox_append, inbox_reader
 from bridge.store.inbox import Inbox
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.inbox_schema import InboxTotals
 
 PART_BYTES = 7
 """So that bodies of a few bytes are kept in parts."""
+
+RUN_BYTES = 150
+"""So that some groups of them are appended in one statement, and some are not."""
 
 SIGNALS = st.sampled_from(Signal)
 
@@ -37,8 +40,9 @@ class InboxAgainstList(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        for module in (inbox, inbox_reader):
+        for module in (inbox_append, inbox_reader):
             self.patch.setattr(module, "PART_BYTES", PART_BYTES)
+        self.patch.setattr(inbox_append, "RUN_BYTES", RUN_BYTES)
         self.folder = Path(tempfile.mkdtemp())
         self.inbox = Inbox(self.folder / "inbox.db")
         self.reader = InboxReader(self.folder / "inbox.db")
@@ -46,7 +50,7 @@ class InboxAgainstList(RuleBasedStateMachine):
         self.appended = 0
         self.accepted = 0
 
-    @rule(requests=st.lists(REQUESTS, max_size=5))
+    @rule(requests=st.lists(REQUESTS, max_size=24))
     def append(self, requests: list[ExportRequest]) -> None:
         self.inbox.append(requests)
         for request in requests:

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, Signal
 from bridge.otlp import documents, wire
+from bridge.receive import records
 from bridge.receive.records import COUNTERS
 from tests.property.examples import few
 
@@ -140,6 +141,24 @@ def test_damaged_protobuf_is_counted_or_refused_as_the_official_classes_do(
     assert outcome(signal, wire.pieces(signal, damaged, piece_bytes, UNCUT)) == outcome(
         signal, iter([damaged])
     )
+
+
+@pytest.mark.parametrize("signal", list(Signal))
+@given(data=st.data())
+@few(200)
+def test_damaged_resources_are_counted_or_refused_one_by_one_as_they_are_together(
+    signal: Signal, data: st.DataObject
+) -> None:
+    body = bytearray(protobuf(signal, data.draw(exports(signal))))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, len(body)))
+        body[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    whole = bytes(body)
+    assert outcome(signal, _resources(whole)) == outcome(signal, iter([whole]))
+
+
+def _resources(body: bytes) -> Iterator[bytes]:
+    yield from records.resources(body)  # which fails at once, where it does
 
 
 @given(junk=st.binary(max_size=60), piece_bytes=st.integers(1, 20))

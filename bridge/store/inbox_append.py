@@ -1,0 +1,95 @@
+"""Appending to the inbox, and its totals: a group of requests in as few statements as possible.
+
+Every statement lets go of Python's lock and then waits for it behind the loop that answers, which
+costs more than a row does. Everything here happens inside the caller's transaction.
+"""
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
+from typing import Final
+
+from bridge.model.requests import ExportRequest
+from bridge.store.inbox_schema import ACCEPTED, KEPT_RECORDS, KEPT_REQUESTS, PART_BYTES, TOTALS
+
+APPEND: Final = (
+    "INSERT INTO requests (received_at_ms, signal, encoding, gzipped, records, sender, fixed, body)"
+    " VALUES "
+)
+ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?)"
+RUNS: Final = (16, 4, 1)
+RUN_BYTES: Final = 256 * 1024
+"""How many rows one statement appends, and of how many bytes where it is several: SQLite has a copy
+of each meanwhile, and of the last run of each length for good."""
+APPEND_PART: Final = "INSERT INTO parts VALUES (?, ?, ?)"
+WHEN: Final = [f"WHEN '{name}' THEN :{name}" for name in TOTALS]
+COUNT: Final = f"UPDATE totals SET value = value + CASE name {' '.join(WHEN)} ELSE 0 END"  # noqa: S608 - our names
+UNCHANGED: Final = dict.fromkeys(TOTALS, 0)
+
+
+def append(connection: sqlite3.Connection, requests: Sequence[ExportRequest]) -> None:
+    """Append requests in their order."""
+    last = 0
+    for run in _runs(requests):
+        values = [*chain.from_iterable(map(_values, run))]
+        last = connection.execute(_statement(len(run)), values).lastrowid or 0
+    if any(len(request.body) > PART_BYTES for request in requests):
+        connection.executemany(APPEND_PART, _parts(last - len(requests) + 1, requests))
+
+
+def change_totals(connection: sqlite3.Connection, changes: Mapping[str, int]) -> None:
+    """Add to the totals."""
+    connection.execute(COUNT, {**UNCHANGED, **changes})
+
+
+def totals_of(requests: Sequence[ExportRequest]) -> Mapping[str, int]:
+    """What appending them adds to the totals."""
+    changes = Counter({KEPT_REQUESTS: len(requests)})
+    for request in requests:
+        changes[ACCEPTED] += request.records
+        changes[KEPT_RECORDS[request.signal]] += request.records
+    return changes
+
+
+def _runs(requests: Sequence[ExportRequest]) -> Iterator[Sequence[ExportRequest]]:
+    at = 0
+    while at < len(requests):
+        run = next(run for rows in RUNS if _is_run(run := requests[at : at + rows], rows))
+        yield run
+        at += len(run)
+
+
+def _is_run(run: Sequence[ExportRequest], rows: int) -> bool:
+    whole = len(run) == rows
+    return whole and (rows == 1 or sum(len(each.body) for each in run) <= RUN_BYTES)
+
+
+@cache
+def _statement(rows: int) -> str:
+    """Appends so many rows. Few texts, each of which SQLite compiles once."""
+    return APPEND + ", ".join([ROW] * rows)
+
+
+def _values(request: ExportRequest) -> tuple[int, str, str, int, int, str, str, bytes]:
+    # Of the very types that SQLite knows: for a subclass the module looks for an adapter first.
+    return (
+        request.received_at_ms,
+        str(request.signal),
+        str(request.encoding),
+        int(request.gzipped),
+        request.records,
+        request.sender,
+        json.dumps(request.fixed) if request.fixed else "{}",
+        request.body[:PART_BYTES],
+    )
+
+
+def _parts(first: int, requests: Sequence[ExportRequest]) -> Iterator[tuple[int, int, memoryview]]:
+    """Rows of ``parts`` for requests that were inserted one behind the other."""
+    for position, request in enumerate(requests, first):
+        body = memoryview(request.body)
+        for number, at in enumerate(range(PART_BYTES, len(body), PART_BYTES)):
+            yield position, number, body[at : at + PART_BYTES]
