@@ -19,7 +19,8 @@ from bridge.model.requests import ExportRequest
 from tests.builders import T0_MS, a_decision, a_prompt, a_request
 from tests.pipeline import Logged, Pipeline, batch
 
-WARM = 2_000
+WARM = 8_000
+"""The inbox has larger pages than the ledger, and SQLite keeps two megabytes of them."""
 TOGETHER = 50
 """Sessions in one export request, as a collector sends them."""
 
