@@ -9,6 +9,7 @@ out. Counts of instructions do not depend on what else the machine does; where t
 valgrind, CPU time stands in for them.
 """
 
+import gc
 import os
 import re
 import shutil
@@ -301,6 +302,7 @@ def _run(below: list[str], stage: str, *paths: Path) -> subprocess.CompletedProc
 
 def main(stage: str, path: Path, *folder: Path) -> None:
     """Run a stage."""
+    gc.freeze()  # as in a child of the bridge: what was imported is nobody's garbage
     if stage == "fill":
         fill_inbox(path, *folder)
         return
