@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 from aiohttp import web
 
@@ -34,6 +35,12 @@ HEAD_TIMEOUT_S: Final = 10.0
 IDLE_TIMEOUT_S: Final = 150.0
 """Twice the minute after which Claude Code sends its metrics, and some more: a post on a connection
 that is just being closed is lost."""
+
+FIRST_REQUEST_TIMEOUT_S: Final = 1.0
+"""What a connection has for its first request when the receiver stops."""
+
+LOOPS_TO_ACCEPT: Final = 3
+"""Turns of the event loop from accepting a connection to having its protocol."""
 
 NEVER_S: Final = math.inf
 
@@ -74,10 +81,12 @@ class Connections:
         self._logger = connection_logger()
         self._open = 0
         self._was_full = False
+        self._unused: WeakSet[Connection] = WeakSet()  # a failed handshake tells nobody
+        self._all_used = asyncio.Event()
 
     def __call__(self) -> "Connection":
         """The protocol of a connection that was just accepted."""
-        return Connection(
+        connection = Connection(
             self,
             self._server,
             loop=self._loop,
@@ -88,6 +97,26 @@ class Connections:
             logger=self._logger,
             access_log=None,
         )
+        self._unused.add(connection)
+        return connection
+
+    def used(self, connection: "Connection") -> None:
+        """A request has come over it, or it is gone."""
+        self._unused.discard(connection)
+        if not self._unused:
+            self._all_used.set()
+
+    async def until_used(self) -> None:
+        """Return when every connection has had a request, or has had time for one.
+
+        Whoever has connected is about to send: one that is closed before is as bad as one refused.
+        """
+        for _ in range(LOOPS_TO_ACCEPT):
+            await asyncio.sleep(0)
+        self._all_used.clear()
+        if self._unused:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_used.wait(), FIRST_REQUEST_TIMEOUT_S)
 
     def opened(self) -> bool:
         """Count one more; whether it is beyond the bound."""
@@ -194,6 +223,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:  # noqa: ANN401  aiohttp's own
         super().__init__(server, **options)
         self.crowded = False
+        self._was_used = False
         self.connections = connections
         self.watchdog = Watchdog(connections.limits, self.abort)
         self.repeats = Repeats(connections.desk, self)
@@ -210,6 +240,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget it."""
         self.connections.closed()
+        self.connections.used(self)
         super().connection_lost(exc)
         self.watchdog.connection_ended()
 
@@ -225,10 +256,17 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         """Take it as a repetition, or have aiohttp read it."""
         # With nothing aiohttp calls it itself, to go on with what it has read.
         if data and self.repeats.take(data):
-            self.watchdog.head_came()
+            self.head_came()
         else:
             self.watchdog.bytes_came()
             super().data_received(data)
+
+    def head_came(self) -> None:
+        """A request has begun."""
+        self.watchdog.head_came()
+        if not self._was_used:
+            self._was_used = True
+            self.connections.used(self)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109  aiohttp's own
         """Answer what is open."""
@@ -269,7 +307,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Tell the connection whose turn it is; a crowded one ends with its answer."""
     connection = connection_of(request)
-    connection.watchdog.head_came()
+    connection.head_came()
     try:
         answer = await handler(request)
     finally:

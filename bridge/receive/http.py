@@ -215,10 +215,14 @@ class Listener:
         self._server = server
 
     async def close(self) -> None:
-        """Stop listening, then finish open requests within ``FINISH_TIMEOUT_S``."""
+        """Stop listening, then finish open requests within ``FINISH_TIMEOUT_S``.
+
+        A connection that has just been taken is given a moment for its request.
+        """
         if self._server is not None:
             self._server.close()
         self._listening.close()
+        await self._connections.until_used()
         await self._runner.cleanup()
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from structlog.testing import capture_logs
 
+from bridge.receive import connections
 from bridge.receive.connections import ConnectionLimits
 from bridge.receive.http import Listener, make_app, serve
 from tests.intakes import DEADLINE_S, CountingIntake, FixedClock, GatedInbox
@@ -272,6 +273,38 @@ async def test_a_client_that_goes_during_the_commit_of_its_repetition_harms_nobo
         gone.writer.transport.abort()
         gated.gate.set()
         assert (await other.answer()).status == 200
+
+
+# --------------------------------------------------------------------------------------- stopping
+
+
+@pytest.mark.parametrize("sent_before", ["", HEAD])
+async def test_who_has_connected_before_the_receiver_stops_is_answered(
+    intake: CountingIntake, sent_before: str
+) -> None:
+    async with a_door(intake) as door:
+        client = await door.connect()
+        client.send(sent_before)
+        await (await door.connect()).ask(HEALTH)  # so the first one has been accepted
+        closing = asyncio.create_task(door.listener.close())
+        await asyncio.sleep(0)  # it has stopped listening now
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", door.listener.port)
+        assert (await client.ask(EXPORT.removeprefix(sent_before))).status == 200
+        await client.until_closed()
+        await closing
+
+
+async def test_who_connects_and_says_nothing_does_not_hold_up_the_stop(
+    intake: CountingIntake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "FIRST_REQUEST_TIMEOUT_S", SHORT_S)
+    async with a_door(intake) as door, asyncio.timeout(DEADLINE_S):
+        silent, idle = await door.connect(), await door.connect()
+        assert (await idle.ask(EXPORT)).status == 200
+        await door.listener.close()
+        for client in (silent, idle):
+            await client.until_closed()
 
 
 # --------------------------------------------------------------------------------------- too many
