@@ -73,6 +73,20 @@ def until(
         time.sleep(poll_s)
 
 
+def suspend(*pids: int) -> None:
+    """SIGSTOP; returns once they stand still.
+
+    A signal of a lower number, as SIGTERM, overtakes it where a process has had no time for either.
+    """
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    until(lambda: {_state(pid) for pid in pids} == {"T"}, "they stand still")
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ``langfuse-bridge`` with these arguments to its end."""
     return subprocess.run(
@@ -147,7 +161,8 @@ class Langfuse:
 
     def freeze(self) -> None:
         """From now on it takes connections and answers nothing."""
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        suspend(self._process.pid)
 
     def thaw(self) -> None:
         """Go on where it stood still."""
@@ -259,6 +274,11 @@ class Bridge:
         """Send a signal to the supervisor."""
         assert self._process is not None
         os.kill(self._process.pid, number)
+
+    def suspend(self) -> None:
+        """Have the supervisor stand still until SIGCONT."""
+        assert self._process is not None
+        suspend(self._process.pid)
 
     def wait(self, timeout_s: float = STOP_S) -> int:
         """The exit code, once it has ended and none of its processes is left."""

@@ -21,6 +21,7 @@ from tests.processes import (
     Client,
     Langfuse,
     command,
+    suspend,
     until,
 )
 from tests.recordings import JSON, Body, capture, captures, count, texts
@@ -69,7 +70,7 @@ def test_it_stops_while_langfuse_keeps_a_request_hanging(
 
 def test_a_child_that_does_not_stop_is_ended_in_time(tmp_path: Path) -> None:
     with Bridge(tmp_path) as bridge:
-        os.kill(bridge.pids()["worker"], signal.SIGSTOP)
+        suspend(bridge.pids()["worker"])
         assert bridge.stop() == 0
         assert '"bridge.child_killed"' in bridge.log()
 
@@ -77,8 +78,7 @@ def test_a_child_that_does_not_stop_is_ended_in_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_a_second_time_it_ends_at_once(tmp_path: Path, number: signal.Signals) -> None:
     with Bridge(tmp_path) as bridge:
-        for pid in bridge.pids().values():
-            os.kill(pid, signal.SIGSTOP)  # neither would end by itself
+        suspend(*bridge.pids().values())  # neither would end by itself
         bridge.send(number)
         until(lambda: '"bridge.stopping"' in bridge.log(), "it is stopping")
         bridge.send(number)

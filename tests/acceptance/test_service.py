@@ -19,7 +19,7 @@ import trustme
 from bridge.app.supervisor import RECEIVER_STOP_S, WORKER_STOP_S
 from bridge.config import MASK
 from tests.certificates import issue
-from tests.processes import PUBLIC_KEY, SECRET_KEY, Bridge, Client, command, until
+from tests.processes import PUBLIC_KEY, SECRET_KEY, Bridge, Client, command, suspend, until
 from tests.recordings import Body, as_session, capture, count
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -159,7 +159,7 @@ def test_no_sign_of_life_while_the_receiver_hangs(tmp_path: Path, manager: Manag
     with managed(Bridge(tmp_path), manager) as bridge:
         manager.wait_for("WATCHDOG")
         receiver = bridge.pids()["receiver"]
-        os.kill(receiver, signal.SIGSTOP)
+        suspend(receiver)
         manager.read()  # one look may have been over just before
         known = len(manager.notices)
         manager.wait_for("STATUS", "has not answered")

@@ -1,6 +1,5 @@
 """SIGTERM at random moments, while clients post: out within ten seconds, and nothing is lost."""
 
-import os
 import random
 import signal
 import time
@@ -17,7 +16,7 @@ from tests.chaos.langfuse import LastingLangfuse
 from tests.chaos.posting import Posting, longest_s
 from tests.chaos.scale import SCALE, dice
 from tests.chaos.watching import MIB, Watch
-from tests.processes import STOP_S, Bridge, until
+from tests.processes import STOP_S, Bridge, suspend, until
 from tests.recordings import sessions
 
 MOMENT_S = 1.5
@@ -87,8 +86,7 @@ def test_a_second_stop_request_ends_everything_at_once_and_loses_nothing(
         with Posting(bridge) as posting:
             posting.go_on(MOMENT_S)
             with posting.supervisor_away():
-                for pid in bridge.pids().values():
-                    os.kill(pid, signal.SIGSTOP)  # so that the first request would take its time
+                suspend(*bridge.pids().values())  # so that the first request would take its time
                 bridge.send(signal.SIGTERM)
                 until(lambda: "bridge.stopping" in bridge.log(), "it has begun to stop")
                 began_s = time.monotonic()

@@ -27,7 +27,7 @@ def test_a_dead_receiver_leaves_the_port_open_and_its_successor_answers(tmp_path
     body = capture("2.1.330/e-subagent")[0]
 
     with Bridge(tmp_path) as bridge:
-        bridge.send(signal.SIGSTOP)  # so that it cannot start another one yet
+        bridge.suspend()  # so that it cannot start another one yet
         bridge.kill_child("receiver")
         with socket.create_connection(("127.0.0.1", bridge.port), timeout=20) as waiting:
             head = (
@@ -49,7 +49,7 @@ def test_a_dead_worker_is_replaced_and_keeps_nobody_waiting(
 ) -> None:
     with Bridge(tmp_path, langfuse.url) as bridge:
         until(lambda: "delivered" in bridge.health(), "the worker has made its file")
-        bridge.send(signal.SIGSTOP)
+        bridge.suspend()
         bridge.kill_child("worker")
         bridge.post(*capture("2.1.330/e-subagent"))
         assert bridge.health()["delivered"] == 0
