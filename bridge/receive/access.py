@@ -97,6 +97,11 @@ class Access:
             return False
         return True
 
+    def give_back(self, sender: Sender) -> None:
+        """Take back what ``admits_again`` charged: the same request is about to be admitted."""
+        if bucket := self._buckets.get(sender.name):
+            self._buckets[sender.name] = bucket._replace(allowance=bucket.allowance + 1)
+
     def may_see(self, headers: Mapping[str, str], peer: str | None) -> bool:
         """Whether to answer with all there is to say of the bridge.
 

@@ -48,6 +48,10 @@ BUFFER_BYTES: Final = 64 * 1024
 """What is read at once, into one buffer for all connections. asyncio would ask the system for
 256 KiB each time and give back what was not needed, and that costs more than the reading."""
 
+WAITER: Final = "_waiter"
+"""What aiohttp's handler has, other than None, only while it waits for the next request. It is not
+promised to anybody: of an aiohttp that has it no more, every request is left to it."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -277,8 +281,9 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def is_between_requests(self) -> bool:
         """Whether aiohttp has answered all that it was given, and the client has taken it."""
-        waiter = self._waiter  # only while it waits for the next request
-        return waiter is not None and not waiter.done() and not self.writing_paused
+        waiter = getattr(self, WAITER, None)
+        waits = isinstance(waiter, asyncio.Future) and not waiter.done()
+        return waits and not getattr(self, "writing_paused", True)
 
     def answer(self, data: bytes) -> None:
         """Send what answers a repetition, if the client is there."""

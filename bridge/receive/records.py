@@ -8,15 +8,12 @@ This runs in the process that owes clients an answer, so it builds as little as 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -25,27 +22,21 @@ from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, Signal
 from bridge.otlp.pieces import pieces
 from bridge.otlp.wire import check_utf8
-from bridge.protowire import sized
 
 SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 SMALL_BYTES: Final = 64 * 1024
-"""What is built of more than that is taken from the system and given back for every body, which
-costs as much as building it. A gateway's body has many resources, each of a few records."""
+RUN_BYTES: Final = 16 * 1024
+"""A larger body is read in runs of resources. What is built of all of it would be taken from the
+system and given back for every body, which costs as much as building it, and to read each resource
+alone costs more around it. A gateway's body has many resources, each of a few records."""
 
-RESOURCE: Final = b"\x0a"
+RESOURCE: Final = 0x0A
 """The tag of field 1, which in all three requests is a list of resources with what they sent."""
-
-_FILE: Final = FileDescriptorProto(name="resources.proto")
-_FILE.message_type.add(name="Resources").field.add(
-    name="resources",
-    number=1,
-    label=FieldDescriptorProto.LABEL_REPEATED,
-    type=FieldDescriptorProto.TYPE_BYTES,
-)
-_POOL: Final = DescriptorPool()
-_POOL.AddSerializedFile(_FILE.SerializeToString())
-_Resources: Final[Any] = GetMessageClass(_POOL.FindMessageTypeByName("Resources"))
+MORE: Final = 0x80
+"""The bit of a length's byte that says that another follows."""
+LENGTH_BYTES: Final = 4
+"""Of a resource, the most that is looked for: 256 MiB, more than any body has."""
 
 Request = TypeVar("Request")
 Item = TypeVar("Item")
@@ -62,17 +53,43 @@ def count(signal: Signal, encoding: Encoding, body: bytes) -> int:
         # Of JSON msgspec builds next to nothing.
         if encoding is Encoding.JSON or len(body) <= SMALL_BYTES:
             return counter(body)
-        return sum(
-            map(counter, chain.from_iterable(map(resources, pieces(signal, encoding, body))))
-        )
+        return sum(map(counter, chain.from_iterable(map(runs, pieces(signal, encoding, body)))))
     # RecursionError: msgspec follows nesting on the interpreter's stack and ends where that does.
     except (DecodeError, msgspec.DecodeError, UndecodableError, RecursionError) as error:
         raise UndecodableError(f"not an export request for {signal} in {encoding}") from error
 
 
-def resources(body: bytes) -> Iterable[bytes]:
-    """A request as requests that each have one resource of it."""
-    return (sized(RESOURCE, resource) for resource in _Resources.FromString(body).resources)
+def runs(body: bytes, run_bytes: int = RUN_BYTES) -> Iterator[bytes]:
+    """A request as requests that each have some whole resources of it, about ``run_bytes``.
+
+    What is not plainly a resource is in the last, with all that is behind it.
+    """
+    begin = 0
+    for end in _ends(body):
+        if end - begin >= run_bytes:
+            yield body[begin:end]
+            begin = end
+    yield body[begin:]
+
+
+def _ends(body: bytes) -> Iterator[int]:
+    """Where each resource ends, as far as there is nothing else."""
+    at = 0
+    while at < len(body) and body[at] == RESOURCE:
+        at = _end(body, at + 1)
+        if not 0 < at <= len(body):
+            return
+        yield at
+
+
+def _end(body: bytes, at: int) -> int:
+    """Where the field ends whose length is at ``at``; 0 where none is."""
+    size_bytes = 0
+    for place, byte in enumerate(body[at : at + LENGTH_BYTES]):
+        size_bytes |= (byte & 0x7F) << 7 * place
+        if byte < MORE:
+            return at + place + 1 + size_bytes
+    return 0
 
 
 def _count_logs(body: bytes) -> int:

@@ -124,17 +124,29 @@ class Desk:
     def take(self, known: Known, body: bytes, settled: Settled) -> bool:
         """Whether it waits to be committed, of which ``settled`` will hear.
 
-        Its sender is charged last: what is refused is charged once, on aiohttp's way.
+        Its sender is charged last, and only for what is held: what is refused is charged once, on
+        aiohttp's way.
         """
         try:
             records = count_records(known.head, body, self._max_body_bytes)
-            return bool(
-                records
-                and self._access.admits_again(known.sender)
-                and self._intake.hold(self._request(known, body, records), settled)
-            )
+            if not records or not self._access.admits_again(known.sender):
+                return False
+            return self._hold(known, self._request(known, body, records), settled)
         except Exception:  # noqa: BLE001 - whatever it is, aiohttp's way meets it again and explains
             return False
+
+    def give_back(self, known: Known) -> None:
+        """Charge nothing for a post that was not kept: aiohttp's way will."""
+        self._access.give_back(known.sender)
+
+    def _hold(self, known: Known, request: ExportRequest, settled: Settled) -> bool:
+        held = False
+        try:
+            held = self._intake.hold(request, settled)
+        finally:
+            if not held:
+                self.give_back(known)
+        return held
 
     def _request(self, known: Known, body: bytes, records: int) -> ExportRequest:
         head, sender = known
@@ -236,7 +248,7 @@ class Repeats:
         if post is None or known is None or not self._at_beginning or post.size_bytes > MOST_BYTES:
             return False
         self._began_s = time.monotonic()
-        settled = partial(self._settled, known.head.encoding)
+        settled = partial(self._settled, known)
         body = data[post.begin :]
         taken = self._desk.take(known, body, settled)
         self._taken = (data[: post.begin], body) if taken else ()  # the body is there only once
@@ -250,13 +262,14 @@ class Repeats:
             self._is_framed = False
             self._post = None
 
-    def _settled(self, encoding: Encoding, failure: Exception | None) -> None:
+    def _settled(self, known: Known, failure: Exception | None) -> None:
         taken, self._taken = self._taken, ()
         behind, self._behind = self._behind, b""
         if failure is None:
             self._desk.accepted(time.monotonic() - self._began_s)
-            self._carrier.answer(accepted(encoding, int(time.time())))
+            self._carrier.answer(accepted(known.head.encoding, int(time.time())))
         else:  # which aiohttp's way tries again, and explains
+            self._desk.give_back(known)
             self._carrier.pass_on(b"".join(taken))
         if behind:
             self._carrier.hold_back(held=False)

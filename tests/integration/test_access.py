@@ -21,11 +21,13 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
 from structlog.testing import capture_logs
 
-from bridge.model.requests import Signal
+from bridge.errors import IntakeUnavailableError
+from bridge.model.requests import ExportRequest, Signal
 from bridge.model.tokens import Token, digest_of
 from bridge.receive import grpc as over_grpc
 from bridge.receive import http as over_http
 from bridge.receive.access import Access
+from bridge.receive.intake import Settled
 from tests.intakes import DEADLINE_S, NOW_MS, CountingIntake, FixedClock, Kept
 
 TOKEN = "lfb_planted-token-of-ada"  # noqa: S105 - made up
@@ -242,6 +244,38 @@ async def test_a_repetition_counts_against_the_limit_of_its_sender(
         assert both.refused == {"malformed": 1, "rate_limited": 1}
     assert statuses == [200, 200, 400, 429]
     assert intake.repeated == 1
+
+
+def full(_request: ExportRequest, _settled: Settled) -> bool:
+    return False
+
+
+def failing(_request: ExportRequest, settled: Settled) -> bool:
+    failure = IntakeUnavailableError("disk full", 2)
+    asyncio.get_running_loop().call_soon(settled, failure)
+    return True
+
+
+def broken(_request: ExportRequest, _settled: Settled) -> bool:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("hold", [full, failing, broken])
+async def test_a_repetition_that_is_not_kept_at_once_is_charged_once(
+    hold: Any,
+    intake: CountingIntake,
+    client: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "hold", hold)
+    statuses = []
+    async with doors(intake, ADA, rate_limit=0.3) as both:
+        for _ in range(4):
+            async with client.post(
+                f"{both.url}/v1/logs", data=LOGS_JSON, headers=JSON | GOOD[0]
+            ) as answer:
+                statuses.append(answer.status)
+    assert statuses == [200, 200, 200, 429]
 
 
 # ------------------------------------------------------------------------------------ how fast

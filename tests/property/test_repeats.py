@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import ExportRequest
-from bridge.receive import http, repeats
+from bridge.receive import connections, http, repeats
 from bridge.receive.connections import Connection, ConnectionLimits, Connections
 from bridge.receive.http import DESK, make_app
 from bridge.receive.intake import Settled
@@ -162,6 +162,16 @@ def test_what_is_known_is_taken_as_a_repetition() -> None:
     (answers, kept), repeated = asyncio.run(_received(pieces))
     assert answers.count(b"HTTP/1.1 200 OK") == 5
     assert (len(kept), repeated) == (4, 3)
+
+
+def test_of_an_aiohttp_that_does_not_show_that_it_waits_nothing_is_taken() -> None:
+    pieces = [(a_post(), True)] * 3 + [(a_post("/nowhere"), True), (a_post(), True)]
+    expected, taken = asyncio.run(_received(pieces))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connections, "WAITER", "_gone")
+        plain, repeated = asyncio.run(_received(pieces))
+    assert plain == expected
+    assert (taken, repeated) == (2, 0)
 
 
 @pytest.mark.parametrize(
