@@ -42,7 +42,7 @@ _PLAIN: Final = MAX_DURATION_MS
 _CHECKED_ALONE: Final = frozenset({COST, "event.sequence"})
 
 
-class Log(msgspec.Struct):
+class Log(msgspec.Struct, gc=False):
     """A record on its way to becoming an event: what all builders are given.
 
     Attributes:
