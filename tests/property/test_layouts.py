@@ -11,7 +11,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from bridge.decode import claude_code
 from bridge.decode.attributes import Value, count, identifier, text
 from bridge.decode.claude_code.clamping import IDENTIFIERS, LIMITS, clamped_in_log
-from bridge.decode.claude_code.shapes import BLANKS, Numbers
+from bridge.decode.claude_code.shapes import BLANKS, Numbers, is_printable
 from bridge.decode.content import ContentPolicy
 from bridge.decode.identity import Identity
 from bridge.decode.layouts import FIRST_OF_EVENT, AttributeReader, Head
@@ -174,6 +174,12 @@ def test_a_record_is_read_as_attribute_by_attribute(pairs: Pairs) -> None:
     clamped = clamped_in_log(told, raw.time_unix_ns, T0_MS)
     assert {**event.attributes, **clamped} == event.attributes
     assert bool(clamped) == ("bridge.clamped" in event.attributes)
+
+
+@few(400)
+@given(st.text() | st.text(st.characters(max_codepoint=130)))
+def test_what_is_printable_is_so_character_by_character(told: str) -> None:
+    assert is_printable(told) is told.isprintable()
 
 
 @few(400)

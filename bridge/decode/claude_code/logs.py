@@ -13,7 +13,7 @@ from bridge.decode.claude_code.events import AGENT_SOURCE, agent_type, kind_of
 from bridge.decode.claude_code.names import KEY_ATTRIBUTES, PREFIX
 from bridge.decode.claude_code.senders import KEY_BYTES, Sender
 from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Row, Shape
-from bridge.decode.moments import EARLIEST_MS, NS_PER_MS, is_plausible
+from bridge.decode.moments import AHEAD_MS, EARLIEST_MS, NS_PER_MS, is_plausible
 from bridge.decode.otlp import RawLog
 from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
@@ -53,10 +53,10 @@ def decode(
         received_at_ms: When it reached us, Unix milliseconds; stands for a time that cannot be.
         repeat: As for ``record_key``.
     """
-    row = (*sender.row, *raw.values)
+    row = sender.row + raw.values
     time_ms = raw.time_unix_ns // NS_PER_MS
-    is_plain = EARLIEST_MS <= time_ms <= received_at_ms or is_plausible(time_ms, received_at_ms)
-    if not is_plain:
+    is_plain = EARLIEST_MS <= time_ms <= received_at_ms + AHEAD_MS
+    if not is_plain and not (is_plain := is_plausible(time_ms, received_at_ms)):
         time_ms = received_at_ms
     ids, sequence, counts = shape.ids(row), row[shape.sequence], shape.counts.plain(row)
     if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row):
@@ -92,9 +92,8 @@ def decode(
 
 def _key(raw: RawLog, sender: Sender, shape: Shape, ids: Sequence[str], sequence: int) -> bytes:
     """The ``record_key`` of a numbered record whose ids are plain."""
-    prompt_id, request_id, call_id, *_ = ids
     number, ns = str(sequence), raw.time_unix_ns
-    own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
+    own = ids[0] or None, number, ids[1] or None, ids[2] or None, ns, shape.name
     key = sender.key.copy()
     key.update(orjson.dumps(own)[1:])
     return key.digest()

@@ -38,7 +38,8 @@ AGENT_IDS: Final = ("agent_id", "parent_agent_id", "agent.name")
 NAME: Final = "event.name"
 _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
-"""No limit of a whole number is lower."""
+"""No limit of a whole number is lower, so numbers that together are not more are within theirs."""
+_DELETE: Final = "\x7f"
 _CHECKED_ALONE: Final = frozenset({COST, "event.sequence"})
 
 
@@ -142,7 +143,7 @@ class Shape:
             ids = "".join(self._all_ids(row))
         except TypeError:  # one is a number
             return False
-        return len(ids) <= MAX_ID_CHARS and ids.isprintable()
+        return len(ids) <= MAX_ID_CHARS and is_printable(ids)
 
     def are_others_plain(self, row: Row) -> bool:
         """Whether nothing is beyond its limit that is neither an id nor a count of the kind."""
@@ -167,7 +168,7 @@ class Numbers:
     def __init__(self, places: Sequence[int]) -> None:
         self._all = _pick(places)
         self._told = _pick([place for place in places if place != _NOTHING])
-        self._json = ",".join("null" if place == _NOTHING else "%s" for place in places)
+        self._json = f"[{','.join('null' if place == _NOTHING else '%s' for place in places)}]"
         self._absent = [None] * len(places) if max(places, default=0) == _NOTHING else None
 
     def plain(self, row: Row) -> Sequence[int | None] | None:
@@ -178,14 +179,23 @@ class Numbers:
         try:
             if not ("".join(told).isdecimal() if type(told[0]) is str else _are_counts(told)):
                 return None
-            numbers: list[int | None] = orjson.loads(f"[{self._json % told}]")
-            return numbers if max(filter(None, numbers), default=0) <= _PLAIN else None
+            numbers: list[int | None] = orjson.loads(self._json % told)
+            return numbers if sum(filter(None, numbers)) <= _PLAIN else None
         except (TypeError, orjson.JSONDecodeError):
             return None
 
     def all(self, row: Row) -> Sequence[int | None]:
         """The numbers, however they are written."""
         return list(map(count, self._all(row)))
+
+
+def is_printable(told: str) -> bool:
+    """Whether all characters can be shown, as ``str.isprintable``, which asks one by one.
+
+    Of ASCII, JSON has to escape all control characters but one, and JSON is written in blocks.
+    """
+    has_no_control = told.isascii() and len(orjson.dumps(told)) == len(told) + 2
+    return (has_no_control and _DELETE not in told) or told.isprintable()
 
 
 def _are_counts(told: Row) -> bool:
