@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
@@ -92,6 +92,9 @@ def test_attributes_are_read_as_from_the_official_classes(
 
 @few(300)
 @given(st.binary(max_size=40), st.sampled_from([0, 1, 2]))
+@example(b"\xff", 2)
+@example(b"\x00", 2)
+@example(b"\n\x05model\x12", 2)
 def test_any_bytes_are_read_as_the_official_class_reads_them_or_refused(
     field: bytes, at: int
 ) -> None:
