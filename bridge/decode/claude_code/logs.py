@@ -59,7 +59,7 @@ def decode(
     if not is_plain and not (is_plain := is_plausible(time_ms, received_at_ms)):
         time_ms = received_at_ms
     ids, sequence, counts = shape.ids(row), row[shape.sequence], shape.counts.plain(row)
-    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row):
+    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row, ids):
         key = _key(raw, sender, shape, ids, sequence)
     else:
         key, is_plain = record_key(raw, shape.name, repeat), False
@@ -80,12 +80,14 @@ def decode(
         shape.values(row),
         {},
     )
-    if raw.trace_id or raw.span_id or shape.agent or ids[SOURCE].startswith(AGENT_SOURCE):
-        log.rare = _whereabouts(raw, shape, row, ids[SOURCE])
+    source = ids[SOURCE]
+    if raw.trace_id or raw.span_id or shape.agent or (source and source.startswith(AGENT_SOURCE)):
+        log.rare = _whereabouts(raw, shape, row, source)
     event = shape.build(log)
     if log.rare:
         event = msgspec.structs.replace(event, **log.rare)
-    if is_plain and shape.is_plain and sender.is_plain and shape.are_others_plain(row):
+    is_plain = is_plain and shape.is_plain and sender.is_plain
+    if is_plain and (not shape.has_others or shape.are_others_plain(row)):
         return event, _NOTHING
     return event, clamped_in_log(raw.attributes, raw.time_unix_ns, received_at_ms)
 

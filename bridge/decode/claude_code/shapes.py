@@ -104,6 +104,7 @@ class Shape:
         values: Picks those of the kind, None where there is none.
         counts: Reads those of the kind.
         sequence: The place of the record's number.
+        has_others: Whether something has a limit that is neither an id nor a count of the kind.
     """
 
     def __init__(
@@ -130,26 +131,28 @@ class Shape:
         self.agent = _pick(agent) if max(agent) > _NO_TEXT else None
         self.values = _pick(_places(at, kind.values, _NOTHING))
         self.counts = Numbers(counts)
-        self._all_ids = _pick(sorted({*ids, *agent, *named}))
-        others = sorted(limited.difference(counts))
-        self._others = Numbers(others) if others else None
+        others = sorted({*agent, *named}.difference(ids, [_NO_TEXT]))
+        self._other_ids = _pick(others) if others else None
+        numbers = sorted(limited.difference(counts))
+        self._numbers = Numbers(numbers) if numbers else None
         self._cost = at.get(COST, _NOTHING)
+        self.has_others = bool(numbers or self._cost)
         hidden |= ENVELOPE | kind.own
         self._shown = [(each, place) for each, place in at.items() if each not in hidden]
 
-    def are_ids_plain(self, row: Row) -> bool:
-        """Whether all ids are texts that can be taken as they are."""
+    def are_ids_plain(self, row: Row, ids: Sequence[Any]) -> bool:
+        """Whether these ids and all others are texts that can be taken as they are."""
         try:
-            ids = "".join(self._all_ids(row))
+            told = "".join(ids if self._other_ids is None else (*ids, *self._other_ids(row)))
         except TypeError:  # one is a number
             return False
-        return len(ids) <= MAX_ID_CHARS and is_printable(ids)
+        return len(told) <= MAX_ID_CHARS and is_printable(told)
 
     def are_others_plain(self, row: Row) -> bool:
         """Whether nothing is beyond its limit that is neither an id nor a count of the kind."""
         if self._cost and not is_plain(row[self._cost], LIMITS[COST]):
             return False
-        return self._others is None or self._others.plain(row) is not None
+        return self._numbers is None or self._numbers.plain(row) is not None
 
     def shown(self, row: Row) -> dict[str, MetadataValue]:
         """The metadata."""
