@@ -189,9 +189,6 @@ def _behind_size(body: bytes) -> bytes:
 # records are ones that came before (who, where, which tool), so their bytes are looked up; of the
 # others the key is known from the records before, so that only their text has to be taken out.
 
-NO_FIELD: Final = b"\xff"
-"""No KeyValue begins so."""
-
 
 class Key(dict[int, bytes]):
     """How a KeyValue of this key begins if its value is a string, by the size of the whole.
@@ -200,7 +197,7 @@ class Key(dict[int, bytes]):
 
         0A key_size key  12 value_size  0A text_size | text
 
-    What no string can have as its size begins with ``NO_FIELD``.
+    For a size that no string can have it is longer than that, so nothing begins with it.
     """
 
     def __init__(self, name: str) -> None:
@@ -209,7 +206,7 @@ class Key(dict[int, bytes]):
 
     def __missing__(self, size_bytes: int) -> bytes:
         begin = self._begin(size_bytes)
-        if size_bytes - len(begin) < _SHORT:  # so there are few
+        if 0 <= size_bytes - len(begin) < _SHORT:  # so there are few
             self[size_bytes] = begin
         return begin
 
@@ -220,7 +217,7 @@ class Key(dict[int, bytes]):
             begin = self.head + varint(len(value) + text_bytes) + value
             if len(begin) + text_bytes == size_bytes:
                 return begin
-        return NO_FIELD
+        return bytes(size_bytes + 1)
 
 
 def short_string(field: bytes) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from bridge.model.observations import PICO_PER_USD, MetadataValue
+from bridge.model.observations import MetadataValue
 
 Value = object
 """A decoded AnyValue: str, bool, int, float, bytes, list, dict or None."""
@@ -97,9 +97,9 @@ def _is_digits(text: str) -> bool:
 def _written_picousd(usd: str) -> int | None:
     """``0.003086`` without the detour over a Decimal; None for what is written otherwise."""
     whole, _, fraction = usd.partition(".")
-    if _is_digits(whole) and _is_digits(fraction) and len(whole) < 6 and len(fraction) <= 12:  # noqa: PLR2004 - below ``MAX_USD``; picodollars
-        return int(whole) * PICO_PER_USD + int(fraction.ljust(12, "0"))
-    return None
+    pico = whole + fraction.ljust(12, "0")  # the digits of a whole number of picodollars
+    is_short = 0 < len(whole) < 6 and 0 < len(fraction) <= 12  # noqa: PLR2004 - below ``MAX_USD``; picodollars
+    return int(pico) if is_short and _is_digits(pico) else None
 
 
 def picousd_from_micros(micros: Value) -> int | None:

@@ -36,6 +36,8 @@ from bridge.errors import UndecodableError
 from bridge.model.requests import Encoding, ExportRequest
 from bridge.protowire import LogsRequest, Resource
 
+_JSON = Encoding.JSON  # looking it up by its class is slow
+
 
 class WholeLog(msgspec.Struct, frozen=True, kw_only=True):
     """One log record with all its attributes, its resource and scope, as it stands in the request.
@@ -57,7 +59,7 @@ class WholeLog(msgspec.Struct, frozen=True, kw_only=True):
     span_id: str | None
 
 
-class RawLog(msgspec.Struct, frozen=True):
+class RawLog(msgspec.Struct, frozen=True, gc=False):
     """The same with the attributes apart that many records begin with.
 
     Attributes:
@@ -134,7 +136,7 @@ class LogReader:
         Raises:
             UndecodableError: The body is not an ExportLogsServiceRequest.
         """
-        return (self._json if request.encoding is Encoding.JSON else self._proto)(request)
+        return (self._json if request.encoding is _JSON else self._proto)(request)
 
     def _proto(self, request: ExportRequest) -> Iterator[RawLog]:
         try:

@@ -4,7 +4,6 @@ A record, span or metric point that cannot be read is returned as such and never
 of its request.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,6 +60,8 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
 
 Decoded = Record | Measurement | Foreign | Unreadable
 
+_LOGS, _TRACES = Signal.LOGS, Signal.TRACES  # looking them up by their class is slow
+
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Neighbours of one request, decoded together.
@@ -80,7 +81,7 @@ class _Sofar:
     """What is counted over a whole request: the index of a record, and twins among log records."""
 
     indexes: Iterator[int] = field(default_factory=count)
-    twins: Counter[bytes] = field(default_factory=Counter)
+    twins: dict[bytes, int] = field(default_factory=dict)
 
 
 class Decoder:
@@ -104,11 +105,13 @@ class Decoder:
         redactor = Redactor() if policy is ContentPolicy.REDACTED else None
         self._privacy = privacy or Privacy(redactor)
         self._policy = policy
+        self._may_remove = policy is ContentPolicy.METADATA
         self._keeps_foreign = keeps_foreign
         self._identity = IDENTITY | tag_attributes
         self._origins = Origins(self._identity, self._privacy)
         self._senders = Senders(self._origins, self._identity)
         self._logs = LogReader(claude_code.FLEETING, names_alone=not self._privacy.is_active)
+        self._sender: claude_code.Sender | None = None
         self._hidden_by: tuple[object, frozenset[str]] = None, frozenset()
 
     def decode(self, request: ExportRequest) -> Iterator[Decoded]:
@@ -129,18 +132,15 @@ class Decoder:
         so_far = _Sofar()
         body = inflated(request)
         for piece, last in _with_last(pieces(request.signal, request.encoding, body)):
-            part = msgspec.structs.replace(request, body=piece, gzipped=False)
-            items = self._items(part, so_far)
+            items = self._items(_part(request, piece), so_far)
             yield Batch(items=items, size_bytes=len(piece), last=last)
 
     def _items(self, request: ExportRequest, so_far: _Sofar) -> list[Decoded]:
-        match request.signal:
-            case Signal.LOGS:
-                return self._records(request, so_far)
-            case Signal.TRACES:
-                return list(self._spans(request, so_far))
-            case Signal.METRICS:
-                return list(self._measurements(request, so_far))
+        if request.signal is _LOGS:
+            return self._records(request, so_far)
+        if request.signal is _TRACES:
+            return list(self._spans(request, so_far))
+        return list(self._measurements(request, so_far))
 
     def _spans(self, request: ExportRequest, so_far: _Sofar) -> Iterator[Decoded]:
         raws = list(raw_spans(request))
@@ -181,20 +181,21 @@ class Decoder:
         return items
 
     def _record(
-        self, raw: RawLog, request: ExportRequest, twins: Counter[bytes]
+        self, raw: RawLog, request: ExportRequest, twins: dict[bytes, int]
     ) -> Record | Foreign:
-        if not claude_code.recognises(raw.head.scope_name):
-            return Foreign(raw.head.scope_name)
-        found = None
-        if self._privacy.is_active:
-            raw, found = self._privacy.guarded_log(raw)
-        sender = self._senders.of(raw.head, request.fixed)
+        sender, found = self._sender, None
+        if sender is None or raw.head is not sender.head or self._privacy.is_active:
+            if not claude_code.recognises(raw.head.scope_name):
+                return Foreign(raw.head.scope_name)
+            if self._privacy.is_active:
+                raw, found = self._privacy.guarded_log(raw)
+            sender = self._sender = self._senders.of(raw.head, request.fixed)
         shape = claude_code.shape_of(raw, sender)
         if shape.tells_sender:
             sender = self._senders.telling(raw.head, raw.attributes, request.fixed)
         repeat = 0 if shape.is_numbered else _twin(raw, shape.name, twins)
         event, clamped = claude_code.decode(raw, sender, shape, request.received_at_ms, repeat)
-        if clamped or found or self._policy is ContentPolicy.METADATA:
+        if clamped or found or self._may_remove:
             event = self._allowed(event, clamped | _masked(found or {}))
         return Record(
             event=event,
@@ -255,11 +256,19 @@ class Decoder:
         return hidden
 
 
-def _twin(raw: RawLog, name: str, twins: Counter[bytes]) -> int:
+def _twin(raw: RawLog, name: str, twins: dict[bytes, int]) -> int:
     """How many records just like it the request had before."""
     key = claude_code.record_key(raw, name, 0)
-    twins[key] += 1
-    return twins[key] - 1
+    before = twins.get(key, 0)
+    twins[key] = before + 1
+    return before
+
+
+def _part(request: ExportRequest, piece: bytes) -> ExportRequest:
+    """The request with a piece of its inflated body; mostly that is all of it, as it came."""
+    if piece is request.body:
+        return request
+    return msgspec.structs.replace(request, body=piece, gzipped=False)
 
 
 def _with_last(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:

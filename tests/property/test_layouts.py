@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from bridge.decode import claude_code
 from bridge.decode.attributes import Value, count, identifier, text
 from bridge.decode.claude_code.clamping import IDENTIFIERS, LIMITS, clamped_in_log
-from bridge.decode.claude_code.shapes import BLANKS, Numbers
+from bridge.decode.claude_code.shapes import BLANKS, Numbers, is_printable
 from bridge.decode.content import ContentPolicy
 from bridge.decode.identity import Identity
 from bridge.decode.layouts import FIRST_OF_EVENT, AttributeReader, Head
@@ -92,6 +92,9 @@ def test_attributes_are_read_as_from_the_official_classes(
 
 @few(300)
 @given(st.binary(max_size=40), st.sampled_from([0, 1, 2]))
+@example(b"\xff", 2)
+@example(b"\x00", 2)
+@example(b"\n\x05model\x12", 2)
 def test_any_bytes_are_read_as_the_official_class_reads_them_or_refused(
     field: bytes, at: int
 ) -> None:
@@ -174,6 +177,12 @@ def test_a_record_is_read_as_attribute_by_attribute(pairs: Pairs) -> None:
     clamped = clamped_in_log(told, raw.time_unix_ns, T0_MS)
     assert {**event.attributes, **clamped} == event.attributes
     assert bool(clamped) == ("bridge.clamped" in event.attributes)
+
+
+@few(400)
+@given(st.text() | st.text(st.characters(max_codepoint=130)))
+def test_what_is_printable_is_so_character_by_character(told: str) -> None:
+    assert is_printable(told) is told.isprintable()
 
 
 @few(400)

@@ -20,8 +20,11 @@ def arguments_and_title(
     """
     if name in SPAWNING_TOOLS:
         log.rare |= _spawned(json_object(parameters), json_object(given))
-    known = json_object(parameters) if _is_telling(parameters) else {}
-    title = tool_title(name, known) if known or name.startswith("mcp") else name
+    if parameters is None or not _is_telling(parameters):
+        title = tool_title(name, {}) if name.startswith("mcp") else name
+        return content(given) or content(parameters), title
+    known = json_object(parameters)
+    title = tool_title(name, known)
     command = known.get("full_command")
     if isinstance(command, str):
         arguments = json_object(given)
@@ -53,5 +56,7 @@ def tool_title(name: str, parameters: Mapping[str, Any]) -> str:
 
 def content(value: object) -> str | None:
     """A text, unless the client put a placeholder in its place."""
-    found = text(value)
+    if value is None:
+        return None
+    found = (value or None) if type(value) is str else text(value)
     return None if found in PLACEHOLDERS else found

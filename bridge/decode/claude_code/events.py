@@ -8,6 +8,7 @@ such calls. So fields that few records have are put into ``rare`` and added afte
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from bridge.decode.attributes import (
     boolean,
@@ -46,6 +47,11 @@ from bridge.model.observations import Level
 
 AGENT_SOURCE = "agent:"
 
+_MAIN, _AGENT, _AUXILIARY, _UNKNOWN = (
+    Purpose.MAIN, Purpose.AGENT, Purpose.AUXILIARY, Purpose.UNKNOWN,
+)  # fmt: skip
+"""Looking them up by their class is slow."""
+
 
 def kind_of(name: str) -> Kind:
     """What events of this name are made of."""
@@ -60,10 +66,10 @@ def agent_type(source: str) -> str | None:
 def purpose(source: str) -> Purpose:
     """What the ``query_source`` says a request is for; "" where it is not told."""
     if source == "sdk" or source.startswith("repl_main_thread"):
-        return Purpose.MAIN
+        return _MAIN
     if not source:
-        return Purpose.UNKNOWN
-    return Purpose.AGENT if source.startswith(AGENT_SOURCE) else Purpose.AUXILIARY
+        return _UNKNOWN
+    return _AGENT if source.startswith(AGENT_SOURCE) else _AUXILIARY
 
 
 def _user_prompt(log: Log) -> AnyEvent:
@@ -87,9 +93,9 @@ def _user_prompt(log: Log) -> AnyEvent:
 
 def _api_request(log: Log) -> AnyEvent:
     _, request_id, _, source, model = log.ids
-    *tokens, micros, duration_ms, ttft_ms = log.counts
+    *tokens, micros, told_ms, ttft_ms = log.counts
     cost, speed, effort = log.values
-    took_ms = _duration_ms(duration_ms)
+    duration_ms = _duration_ms(told_ms)
     return ModelRequest(
         key=log.key,
         session_id=log.session_id,
@@ -102,8 +108,8 @@ def _api_request(log: Log) -> AnyEvent:
         model=model or "unknown",
         usage=_usage(tokens),
         cost_picousd=picousd(cost) if micros is None else picousd_from_micros(micros),
-        duration_ms=took_ms,
-        ttft_ms=None if ttft_ms is None else min(ttft_ms, took_ms),
+        duration_ms=duration_ms,
+        ttft_ms=None if ttft_ms is None else min(ttft_ms, duration_ms),
         purpose=purpose(source),
         parameters=_parameters(speed, effort),
     )
@@ -111,13 +117,15 @@ def _api_request(log: Log) -> AnyEvent:
 
 def _usage(tokens: list[int | None]) -> dict[str, int]:
     input_, output, cached, created = tokens
-    told = {
+    told: dict[str, Any] = {
         "input": input_,
         "output": output,
         "input_cached_tokens": cached,
         "input_cache_creation": created,
     }
-    return {key: number for key, number in told.items() if number is not None}
+    if None in tokens:
+        return {key: number for key, number in told.items() if number is not None}
+    return told
 
 
 def _parameters(speed: object, effort: object) -> dict[str, str]:
@@ -129,7 +137,9 @@ def _parameters(speed: object, effort: object) -> dict[str, str]:
 
 def _duration_ms(told: int | None) -> int:
     """Never longer than a week."""
-    return min(told or 0, MAX_DURATION_MS)
+    if told and told > MAX_DURATION_MS:
+        return MAX_DURATION_MS
+    return told or 0
 
 
 def _api_error(log: Log) -> AnyEvent:

@@ -13,7 +13,7 @@ from bridge.decode.claude_code.events import AGENT_SOURCE, agent_type, kind_of
 from bridge.decode.claude_code.names import KEY_ATTRIBUTES, PREFIX
 from bridge.decode.claude_code.senders import KEY_BYTES, Sender
 from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Row, Shape
-from bridge.decode.moments import EARLIEST_MS, NS_PER_MS, is_plausible
+from bridge.decode.moments import AHEAD_MS, EARLIEST_MS, NS_PER_MS, is_plausible
 from bridge.decode.otlp import RawLog
 from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
@@ -53,13 +53,13 @@ def decode(
         received_at_ms: When it reached us, Unix milliseconds; stands for a time that cannot be.
         repeat: As for ``record_key``.
     """
-    row = (*sender.row, *raw.values)
+    row = sender.row + raw.values
     time_ms = raw.time_unix_ns // NS_PER_MS
-    is_plain = EARLIEST_MS <= time_ms <= received_at_ms or is_plausible(time_ms, received_at_ms)
-    if not is_plain:
+    is_plain = EARLIEST_MS <= time_ms <= received_at_ms + AHEAD_MS
+    if not is_plain and not (is_plain := is_plausible(time_ms, received_at_ms)):
         time_ms = received_at_ms
     ids, sequence, counts = shape.ids(row), row[shape.sequence], shape.counts.plain(row)
-    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row):
+    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row, ids):
         key = _key(raw, sender, shape, ids, sequence)
     else:
         key, is_plain = record_key(raw, shape.name, repeat), False
@@ -80,21 +80,22 @@ def decode(
         shape.values(row),
         {},
     )
-    if raw.trace_id or raw.span_id or shape.agent or ids[SOURCE].startswith(AGENT_SOURCE):
-        log.rare = _whereabouts(raw, shape, row, ids[SOURCE])
+    source = ids[SOURCE]
+    if raw.trace_id or raw.span_id or shape.agent or (source and source.startswith(AGENT_SOURCE)):
+        log.rare = _whereabouts(raw, shape, row, source)
     event = shape.build(log)
     if log.rare:
         event = msgspec.structs.replace(event, **log.rare)
-    if is_plain and shape.is_plain and sender.is_plain and shape.are_others_plain(row):
+    is_plain = is_plain and shape.is_plain and sender.is_plain
+    if is_plain and (not shape.has_others or shape.are_others_plain(row)):
         return event, _NOTHING
     return event, clamped_in_log(raw.attributes, raw.time_unix_ns, received_at_ms)
 
 
 def _key(raw: RawLog, sender: Sender, shape: Shape, ids: Sequence[str], sequence: int) -> bytes:
     """The ``record_key`` of a numbered record whose ids are plain."""
-    prompt_id, request_id, call_id, *_ = ids
     number, ns = str(sequence), raw.time_unix_ns
-    own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
+    own = ids[0] or None, number, ids[1] or None, ids[2] or None, ns, shape.name
     key = sender.key.copy()
     key.update(orjson.dumps(own)[1:])
     return key.digest()

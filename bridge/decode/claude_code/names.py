@@ -10,7 +10,8 @@ SCOPE_PREFIX = "com.anthropic.claude_code"
 """The client is known by its scope: users may set service.name to anything."""
 
 PREFIX = "claude_code."
-PLACEHOLDERS = frozenset({"<REDACTED>"})
+PLACEHOLDERS = ("<REDACTED>",)
+"""A tuple, as asking a set would hash texts of any length."""
 SYNTHETIC_PROMPT = "<task-notification>"
 """How the prompt begins that a finished background agent puts in."""
 

@@ -65,7 +65,7 @@ class Sender:
         shapes: Shapes,
     ) -> None:
         self.head, self.origin, self.hidden, self.shapes = head, origin, hidden, shapes
-        self.row = (*BLANKS, *head.values)
+        self.row: list[Value] = [*BLANKS, *head.values]
         self.session_id, self.conversation = session_and_conversation(attributes, head.resource)
         told = [text(attributes.get(name)) for name in ("session.id", "user.id")]
         self.key = hashlib.blake2b(orjson.dumps(told)[:-1] + b",", digest_size=KEY_BYTES)

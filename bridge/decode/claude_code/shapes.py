@@ -38,11 +38,12 @@ AGENT_IDS: Final = ("agent_id", "parent_agent_id", "agent.name")
 NAME: Final = "event.name"
 _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
-"""No limit of a whole number is lower."""
+"""No limit of a whole number is lower, so numbers that together are not more are within theirs."""
+_DELETE: Final = "\x7f"
 _CHECKED_ALONE: Final = frozenset({COST, "event.sequence"})
 
 
-class Log(msgspec.Struct):
+class Log(msgspec.Struct, gc=False):
     """A record on its way to becoming an event: what all builders are given.
 
     Attributes:
@@ -103,6 +104,7 @@ class Shape:
         values: Picks those of the kind, None where there is none.
         counts: Reads those of the kind.
         sequence: The place of the record's number.
+        has_others: Whether something has a limit that is neither an id nor a count of the kind.
     """
 
     def __init__(
@@ -129,26 +131,28 @@ class Shape:
         self.agent = _pick(agent) if max(agent) > _NO_TEXT else None
         self.values = _pick(_places(at, kind.values, _NOTHING))
         self.counts = Numbers(counts)
-        self._all_ids = _pick(sorted({*ids, *agent, *named}))
-        others = sorted(limited.difference(counts))
-        self._others = Numbers(others) if others else None
+        others = sorted({*agent, *named}.difference(ids, [_NO_TEXT]))
+        self._other_ids = _pick(others) if others else None
+        numbers = sorted(limited.difference(counts))
+        self._numbers = Numbers(numbers) if numbers else None
         self._cost = at.get(COST, _NOTHING)
+        self.has_others = bool(numbers or self._cost)
         hidden |= ENVELOPE | kind.own
         self._shown = [(each, place) for each, place in at.items() if each not in hidden]
 
-    def are_ids_plain(self, row: Row) -> bool:
-        """Whether all ids are texts that can be taken as they are."""
+    def are_ids_plain(self, row: Row, ids: Sequence[Any]) -> bool:
+        """Whether these ids and all others are texts that can be taken as they are."""
         try:
-            ids = "".join(self._all_ids(row))
+            told = "".join(ids if self._other_ids is None else (*ids, *self._other_ids(row)))
         except TypeError:  # one is a number
             return False
-        return len(ids) <= MAX_ID_CHARS and ids.isprintable()
+        return len(told) <= MAX_ID_CHARS and is_printable(told)
 
     def are_others_plain(self, row: Row) -> bool:
         """Whether nothing is beyond its limit that is neither an id nor a count of the kind."""
         if self._cost and not is_plain(row[self._cost], LIMITS[COST]):
             return False
-        return self._others is None or self._others.plain(row) is not None
+        return self._numbers is None or self._numbers.plain(row) is not None
 
     def shown(self, row: Row) -> dict[str, MetadataValue]:
         """The metadata."""
@@ -167,7 +171,7 @@ class Numbers:
     def __init__(self, places: Sequence[int]) -> None:
         self._all = _pick(places)
         self._told = _pick([place for place in places if place != _NOTHING])
-        self._json = ",".join("null" if place == _NOTHING else "%s" for place in places)
+        self._json = f"[{','.join('null' if place == _NOTHING else '%s' for place in places)}]"
         self._absent = [None] * len(places) if max(places, default=0) == _NOTHING else None
 
     def plain(self, row: Row) -> Sequence[int | None] | None:
@@ -178,14 +182,23 @@ class Numbers:
         try:
             if not ("".join(told).isdecimal() if type(told[0]) is str else _are_counts(told)):
                 return None
-            numbers: list[int | None] = orjson.loads(f"[{self._json % told}]")
-            return numbers if max(filter(None, numbers), default=0) <= _PLAIN else None
+            numbers: list[int | None] = orjson.loads(self._json % told)
+            return numbers if sum(filter(None, numbers)) <= _PLAIN else None
         except (TypeError, orjson.JSONDecodeError):
             return None
 
     def all(self, row: Row) -> Sequence[int | None]:
         """The numbers, however they are written."""
         return list(map(count, self._all(row)))
+
+
+def is_printable(told: str) -> bool:
+    """Whether all characters can be shown, as ``str.isprintable``, which asks one by one.
+
+    Of ASCII, JSON has to escape all control characters but one, and JSON is written in blocks.
+    """
+    has_no_control = told.isascii() and len(orjson.dumps(told)) == len(told) + 2
+    return (has_no_control and _DELETE not in told) or told.isprintable()
 
 
 def _are_counts(told: Row) -> bool:
