@@ -131,6 +131,8 @@ def _join(part: OpenPart, event: AnyEvent, order: Order, told: int, arrived_ms: 
 
 def _note_origin(turn: LiveTurn, record: Record, order: Order) -> None:
     """The prompt's record tells whose turn it is; without a prompt the earliest does."""
+    if turn.facts is not None:
+        return  # it has been told
     if type(record.event) is UserPrompt or order < turn.origin_order:
         turn.origin, turn.origin_order = record.origin, order
 
