@@ -15,6 +15,7 @@ from bridge.model.events import (
     ModelAnswer,
     ModelFailure,
     ModelRequest,
+    Origin,
     PointEvent,
     RawBody,
     ToolDecision,
@@ -38,6 +39,9 @@ from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait
 Momentary = PointEvent | ModelAnswer | RawBody | UserPrompt
 """What can stand alone, at one moment."""
 _MOMENTS: Final = frozenset(get_args(Momentary))
+
+_IN_FACTS: Final = Origin(product="", service_name="", service_version=None, attributes={})
+"""Stands for a turn's origin once its facts tell it: the state is written at every step."""
 
 
 class Builder:
@@ -335,6 +339,7 @@ def frozen_facts(turn: LiveTurn) -> TurnFacts:
             synthetic=bool(prompt and prompt.synthetic),
             otel_trace_id=turn.otel_trace_id,
         )
+        turn.origin = _IN_FACTS
     return turn.facts
 
 

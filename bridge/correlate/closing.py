@@ -57,7 +57,7 @@ def closed_by(
         now_ms: Our clock.
     """
     waited_ms = now_ms - turn.touched_ms
-    is_quiet = not 0 <= waited_ms < min(patience.quiet_ms, patience.idle_ms)
+    is_quiet = waited_ms < 0 or waited_ms >= patience.quiet_ms or waited_ms >= patience.idle_ms
     if not (is_quiet or prompted_again or turn.span):
         return None  # nearly every look is at parts that have settled, while the turn goes on
     ends = deadlines(turn, patience, prompted_again)
@@ -74,9 +74,10 @@ def deadlines(
     Of reasons that fall together the first counts.
     """
     touched_ms = turn.touched_ms
-    working = has_open_tool(turn)
     ends = [(touched_ms + patience.idle_ms, _IDLE)]
-    if not working and looks_finished(turn):
+    finished = looks_finished(turn)
+    working = (finished or prompted_again) and has_open_tool(turn)
+    if finished and not working:
         quiet_ms = max(patience.quiet_ms, patience.settle_ms)
         ends.append((touched_ms + quiet_ms, _QUIET))
     if turn.span:

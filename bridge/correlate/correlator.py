@@ -24,7 +24,6 @@ from bridge.correlate.saved import (
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.correlate.states import States
-from bridge.model.event import order_of
 from bridge.model.events import AnyEvent, ModelRequest, Origin, Record, UserPrompt
 from bridge.model.measures import Measurement
 from bridge.model.outcomes import Outcome
@@ -72,7 +71,8 @@ class Correlator:
     def fold(self, record: Record) -> None:
         """Take one record in."""
         event = record.event
-        order = order_of(event)
+        sequence = event.sequence
+        order = (event.time_ms, -1 if sequence is None else sequence, event.key)
         key = event.conversation
         conversation = self._changed_conversations.get(key) or self._states.changing(key)
         activity.note_record(conversation.activity, record, order)
@@ -120,13 +120,16 @@ class Correlator:
                 self._clock_ms = now_ms
                 break
             at_ms, kind, key = look
-            self._clock_ms = min(max(at_ms, self._clock_ms), now_ms)
+            if at_ms > self._clock_ms:
+                self._clock_ms = at_ms
+            if now_ms < self._clock_ms:
+                self._clock_ms = now_ms
             settled += self._look(kind, key, self._clock_ms)
         return settled
 
     def _look(self, kind: int, key: str, now_ms: int) -> list[Settled]:
         if kind == _CUT:
-            turn = self._states.known_turn(key)
+            turn = self._changed_turns.get(key) or self._states.known_turn(key)
             return self._cut(turn, now_ms) if turn else []
         conversation = self._states.known_conversation(key)
         if conversation is None:
@@ -167,7 +170,7 @@ class Correlator:
             self._to_tell.add(conversation.key)
         if turn.closed_by and type(record.event) is ModelRequest:
             self._costed.add(key)
-        if key not in self._touched and not turn.is_finished():
+        if key not in self._touched and (turn.closed_by is None or not turn.is_finished()):
             conversation.live.add(key)
             self._touched.add(key)
 
@@ -207,12 +210,15 @@ class Correlator:
         key = turn.key
         turn.cut_ms = None
         self._changed_turns[key] = turn
-        if turn.is_finished():
-            return []
-        conversation = self._states.conversation(turn.conversation)
-        undecided = sessions.is_undecided(conversation, self._patience, now_ms=now_ms)
-        prompted_again = sessions.prompted_after(conversation, turn.order())
         was_closed = turn.closed_by is not None
+        if was_closed and turn.is_finished():
+            return []
+        of = turn.conversation
+        conversation = self._changed_conversations.get(of) or self._states.conversation(of)
+        undecided = bool(conversation.waiting) and sessions.is_undecided(
+            conversation, self._patience, now_ms=now_ms
+        )
+        prompted_again = sessions.prompted_after(conversation, turn.order())
         cut = settling.Cut(
             turn,
             self._patience,
@@ -224,11 +230,12 @@ class Correlator:
         settled = cut.run()
         if cut.late:
             self._outcomes[Outcome.LATE] += cut.late
-        if turn.closed_by and not was_closed:
+        is_closed = turn.closed_by is not None
+        if is_closed and not was_closed:
             self._costed.add(key)
         if cut.told_by_spans:
             self._count_told_by_spans(conversation, cut.told_by_spans)
-        if turn.is_finished():
+        if is_closed and turn.is_finished():
             conversation.live.discard(key)
             self._changed_conversations[conversation.key] = conversation
         else:
@@ -311,10 +318,12 @@ class Correlator:
 
     def _look_at_touched(self) -> None:
         """Plan the next look at turns once for all the records that came together."""
+        states, conversations = self._states, self._changed_conversations
         for key in sorted(self._touched):
-            turn = self._states.known_turn(key)
-            if turn is not None and not turn.is_finished():
-                conversation = self._states.conversation(turn.conversation)
+            turn = self._changed_turns.get(key) or states.known_turn(key)
+            if turn and (turn.closed_by is None or not turn.is_finished()):
+                of = turn.conversation
+                conversation = conversations.get(of) or states.conversation(of)
                 again = sessions.prompted_after(conversation, turn.order())
                 at_ms = settling.next_look_ms(turn, self._patience, again)
                 self._plan_cut(turn, at_ms)

@@ -65,8 +65,9 @@ class Looks:
         self._planned.add(look)
         if look[0] > self._furthest_ms:
             self._furthest_ms = look[0]
-        if look <= self._edge:
-            self._push(look)
+        if look <= self._edge and look not in self._near:
+            self._near.add(look)
+            heapq.heappush(self._heap, look)
 
     def cancel(self, look: Look) -> None:
         """Do not look then; unless it was planned since the last save, it was saved."""
@@ -83,10 +84,11 @@ class Looks:
         """
         if self._furthest_ms > now_ms + self._longest_ms and not self._pulled_in:
             self._pull_in(now_ms)
-        look = self._first()
+        heap = self._heap
+        look = heap[0] if heap and heap[0] in self._near else self._first()
         if look is None or look[0] > now_ms:
             return None
-        heapq.heappop(self._heap)
+        heapq.heappop(heap)
         self.cancel(look)
         return look
 

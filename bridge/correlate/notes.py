@@ -101,7 +101,8 @@ def _note_answer(turn: LiveTurn, event: ModelAnswer, order: Order) -> None:
 
 def _note_decision(turn: LiveTurn, event: ToolDecision, order: Order) -> None:
     _note_work(turn, event.time_ms, event.time_ms)
-    turn.totals.add_decision(event)
+    if not event.accepted:
+        turn.totals.add_decision(event)
     if event.agent_id is None:
         _note_main(turn, order, event.by_person and not event.accepted)
 

@@ -88,7 +88,7 @@ def saved_turn(turn: LiveTurn) -> SavedTurn:
     return SavedTurn(
         key=turn.key,
         session_id=turn.session_id,
-        live=not turn.is_finished(),
+        live=turn.closed_by is None or not turn.is_finished(),
         held=turn.held(),
         started_ms=turn.order()[0],
         state=pack(turn),

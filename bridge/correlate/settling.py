@@ -14,7 +14,6 @@ from bridge.correlate.building import Builder
 from bridge.correlate.closing import SET_BACK_MS, Patience
 from bridge.correlate.halves import AWAITS_RECORD, COMPLETE, MOMENT, RECORD, SPAN, TRACED
 from bridge.correlate.state import AgentState, LiveTurn, OpenPart
-from bridge.model.events import AnyEvent
 from bridge.model.parts import ClosedBy, Settled
 
 _WORK: Final[Mapping[str, int]] = dict.fromkeys("gtdc", 0) | {"m": 1, "u": 1, "s": 1, "w": 2}
@@ -47,18 +46,10 @@ class Cut:
         self._build = Builder(turn, traced=traced)
         self._idle = self._passed(patience.idle_ms, turn.touched_ms)
         self._reason: ClosedBy | None = None
+        self.late = 0
+        self.told_by_spans = self._build.told_by_spans
         if turn.closed_by is None and not undecided:
             self._reason = closing.closed_by(turn, patience, prompted_again, now_ms)
-
-    @property
-    def late(self) -> int:
-        """Records that came too late."""
-        return self._build.late
-
-    @property
-    def told_by_spans(self) -> list[AnyEvent]:
-        """What stands for records that never came."""
-        return self._build.told_by_spans
 
     def run(self) -> list[Settled]:
         """Everything due, in the order in which it happened; the turn's root last."""
@@ -72,6 +63,7 @@ class Cut:
             self._let_moments_go()
         if root:
             build.leave(root)
+        self.late = build.late
         return build.settled
 
     def _let_work_go(self) -> None:
@@ -82,10 +74,11 @@ class Cut:
             for key, part in parts.items()
             if (rank := _WORK.get(key[0])) is not None
         ]
-        work.sort()
+        if len(work) > 1:
+            work.sort()
         for _, _, key in work:
             part = parts.get(key)
-            if part and self._is_due(key, part):
+            if part is not None and self._is_due(key, part):
                 self._let_go(key, part)
 
     def _let_go(self, key: str, part: OpenPart) -> None:
@@ -104,11 +97,13 @@ class Cut:
     def _is_due(self, key: str, part: OpenPart) -> bool:
         if self._idle:
             return True
-        if part.told & COMPLETE:
-            is_settled = self._passed(self._patience.settle_ms, part.touched_ms)
-            is_promised = self._traced or part.told & TRACED
-            return is_settled and (not is_promised or self._has_its_span(key, part))
-        return not part.told & RECORD and self._is_alone_for_good(key, part)
+        told = part.told
+        if told & COMPLETE:
+            if not self._passed(self._patience.settle_ms, part.touched_ms):
+                return False
+            is_promised = self._traced or told & TRACED
+            return not is_promised or self._has_its_span(key, part)
+        return not told & RECORD and self._is_alone_for_good(key, part)
 
     def _has_its_span(self, key: str, part: OpenPart) -> bool:
         """Whether the span is there that its records promise by naming a trace, and others' too."""
@@ -201,24 +196,23 @@ def later_look_ms(turn: LiveTurn, patience: Patience, prompted_again: bool, now_
     What was settled by then and is still there waits for more than time: an agent for its end, an
     event for the turn's edge. A new record, or the turn's end, gives it its chance.
     """
-    looks_ms = _looks_ms(turn, patience, prompted_again)
-    return min(
-        [at_ms for at_ms in looks_ms if at_ms > now_ms], default=now_ms + patience.settle_ms + 1
-    )
+    looks_ms = [at_ms for at_ms in _looks_ms(turn, patience, prompted_again) if at_ms > now_ms]
+    return min(looks_ms) if looks_ms else now_ms + patience.settle_ms + 1
 
 
 def _looks_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> list[int]:
     if turn.closed_by is None:
-        ends = closing.deadlines(turn, patience, prompted_again)
-        looks_ms = [due_ms for due_ms, _ in ends]
+        looks_ms = [due_ms for due_ms, _ in closing.deadlines(turn, patience, prompted_again)]
     else:
         looks_ms = [turn.touched_ms + patience.idle_ms]
+    settle_ms, span_settle_ms = patience.settle_ms, patience.span_settle_ms
     for part in turn.parts.values():
-        looks_ms.append(part.touched_ms + patience.span_settle_ms)
+        touched_ms = part.touched_ms
+        looks_ms.append(touched_ms + span_settle_ms)
         if part.told & (COMPLETE | MOMENT):
-            looks_ms.append(part.touched_ms + patience.settle_ms)
+            looks_ms.append(touched_ms + settle_ms)
     for agent in turn.agents.values():
         if not agent.sent:
             touched_ms = agent.touched_ms
-            looks_ms += (touched_ms + patience.settle_ms, touched_ms + patience.quiet_ms)
+            looks_ms += (touched_ms + settle_ms, touched_ms + patience.quiet_ms)
     return looks_ms

@@ -74,6 +74,7 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """The one mutable record of a turn; private to ``correlate``, saved in the ledger.
 
     Attributes:
+        origin: Who it is from, until ``facts`` has it.
         facts: None until the first part leaves; then frozen, so that all parts agree.
         otel_trace_id: The trace its spans are in, when the client's tracing is on.
         span: The client's span of the whole turn; with it the turn has ended.

@@ -94,7 +94,7 @@ class States:
     def forget(self) -> None:
         """All is saved: what has ended needs no memory any more, and the rest is bounded again."""
         for key, turn in self.changed_turns.items():
-            if turn.is_finished():
+            if turn.closed_by is not None and turn.is_finished():
                 self._turns.drop(key)
         for key, conversation in self.changed_conversations.items():
             if conversation.resting:

@@ -60,10 +60,12 @@ def _sum_failure(activity: Activity, failure: ModelFailure) -> bool:
 
 
 def _sum_decision(activity: Activity, decision: ToolDecision) -> bool:
+    if decision.accepted:
+        return False  # nearly every one is, and its result is what counts
     totals = activity.numbers.totals
     is_first = not (totals.tools or totals.rejections)
     totals.add_decision(decision)
-    return is_first and not decision.accepted
+    return is_first
 
 
 def _sum_result(activity: Activity, result: ToolResult) -> bool:

@@ -17,8 +17,6 @@ from bridge.model.totals import Totals
 _DIGEST_MODULUS: Final = 2**61 - 1
 """A prime: ids are random, so two of them share a remainder once in 2 ** 61."""
 
-_OF_THE_TURN: Final = frozenset({UserPrompt, TurnSpan})
-
 
 def new_turn(key: str, record: Record, order: Order) -> LiveTurn:
     """An empty turn that the record will be the first of."""
@@ -58,17 +56,18 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
     if arrived_ms > turn.touched_ms:
         turn.touched_ms = arrived_ms
     kind = type(event)
+    is_prompt = kind is UserPrompt
     if kind in SPAN_KINDS:
         note_span(turn, event)
     elif event.otel_trace_id is not None or not turn.has_logs:
         note_log(turn, event)
-    if turn.prompt is None or kind is UserPrompt:
+    if is_prompt or turn.prompt is None:
         _note_origin(turn, record, order)
     if turn.closed_by is None:
         NOTES[kind](turn, event, order)
     else:
         note_late(turn, event)
-    if kind in _OF_THE_TURN:
+    if is_prompt or kind is TurnSpan:
         return _take_in(turn, event, order, arrived_ms)
     return _add(turn, event, order, arrived_ms)
 
@@ -131,6 +130,8 @@ def _join(part: OpenPart, event: AnyEvent, order: Order, told: int, arrived_ms: 
 
 def _note_origin(turn: LiveTurn, record: Record, order: Order) -> None:
     """The prompt's record tells whose turn it is; without a prompt the earliest does."""
+    if turn.facts is not None:
+        return  # it has been told
     if type(record.event) is UserPrompt or order < turn.origin_order:
         turn.origin, turn.origin_order = record.origin, order
 

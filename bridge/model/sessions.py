@@ -1,6 +1,5 @@
 """What is known of a session: sums of its events, totals of its metrics, and how they compare."""
 
-from copy import copy
 from enum import StrEnum
 from typing import Final
 
@@ -34,7 +33,7 @@ class ModelSums(msgspec.Struct, kw_only=True, array_like=True, gc=False):
 
     def copy(self) -> "ModelSums":
         """The sums as they are now."""
-        copied = copy(self)
+        copied: ModelSums = self.__copy__()  # type: ignore[attr-defined]  # untold by the stubs
         copied.usage = self.usage.copy()
         return copied
 
@@ -58,7 +57,7 @@ class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True, gc=False):
 
     def copy(self) -> "SessionNumbers":
         """The numbers as they are now, which later records do not change."""
-        copied = copy(self)
+        copied: SessionNumbers = self.__copy__()  # type: ignore[attr-defined]
         copied.totals = self.totals.copy()
         copied.models = {model: sums.copy() for model, sums in self.models.items()}
         copied.agents = {kind: sums.copy() for kind, sums in self.agents.items()}

@@ -1,0 +1,45 @@
+"""What all parts of a turn share."""
+
+from bridge.correlate import turns
+from bridge.correlate.building import frozen_facts
+from bridge.correlate.saved import decode_turn, saved_turn
+from bridge.correlate.state import LiveTurn
+from bridge.model.events import AnyEvent, Origin, Record
+from tests.builders import T0_MS, prompt_event, request_event
+
+
+def test_the_origin_is_saved_once_and_no_later_record_changes_it() -> None:
+    turn = _turn(request_event(1000))
+    facts = frozen_facts(turn)
+    _fold(turn, prompt_event(0), "other")
+    saved = saved_turn(turn).state
+
+    assert saved.count(b"claude-code") == 1
+    assert b"other" not in saved
+    assert frozen_facts(decode_turn(saved)) == facts
+    assert facts.origin == _origin("claude-code")
+
+
+def test_the_prompts_origin_is_the_turns_until_a_part_leaves() -> None:
+    turn = _turn(request_event(1000))
+    _fold(turn, prompt_event(0), "other")
+
+    assert frozen_facts(decode_turn(saved_turn(turn).state)).origin == _origin("other")
+
+
+def _turn(event: AnyEvent) -> LiveTurn:
+    turn = turns.new_turn("turn", _record(event, "claude-code"), event.order)
+    _fold(turn, event, "claude-code")
+    return turn
+
+
+def _fold(turn: LiveTurn, event: AnyEvent, product: str) -> None:
+    turns.fold(turn, _record(event, product), event.order)
+
+
+def _record(event: AnyEvent, product: str) -> Record:
+    return Record(event=event, origin=_origin(product), arrived_ms=T0_MS)
+
+
+def _origin(product: str) -> Origin:
+    return Origin(product=product, service_name="service", service_version=None, attributes={})
