@@ -64,6 +64,10 @@ SHRINK_PAGES: Final = 128
 CHECKPOINT_TIMEOUT_MS: Final = 100
 """How long emptying the WAL waits for readers; assembling waits for it."""
 
+CACHE_KIB: Final = 8_192
+"""What SQLite holds of the file in memory: with its default of 2 MiB each step would read the pages
+again that the one before has used, and write some of its own twice."""
+
 JOURNAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
 """What stays of the WAL file after a burst."""
 
@@ -326,6 +330,7 @@ class Ledger:
             self._connection = connection
             self._opened_file = identity(self._path)
             connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise StoreError(
