@@ -237,6 +237,10 @@ class Assembler:
         unreadable: dict[int, str] = {}
         place -= 1
         for item in items:
+            if type(item) is Record and not self._left_out:  # nearly all are, and nothing is
+                place += 1
+                self._take_item(item, correlator, work)
+                continue
             place += item.records if isinstance(item, Measurement) else 1
             if isinstance(item, Unreadable):
                 unreadable[place] = item.reason
@@ -291,7 +295,7 @@ class Assembler:
                 forwarded=work.forwarded,
                 tallies=tallies(work),
                 counts=work.seen.counts(),
-                summaries=[summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
+                summaries=[summary_trace(s) for s in work.settled if type(s.part) is Summary],
                 scores=self._scores(changes),
                 looks_done=changes.looks.done,
                 looks_planned=changes.looks.planned,
