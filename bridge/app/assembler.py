@@ -47,7 +47,7 @@ STEP_BYTES = 4_000_000
 STEP_ENTRIES = 256
 """How much one transaction takes in: enough that its fsync and the pages that many rows share are
 cheap per record, little enough that delivery, which waits for the same file, is never held up for
-long: by a tenth of a second for this many small requests, which is less than the bytes allow."""
+long: by 0.2 s for this many small requests, which is less than the bytes allow."""
 
 log = structlog.get_logger(__name__)
 
