@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from bridge.config import Config
 
 STEP_BYTES = 4_000_000
-STEP_ENTRIES = 64
-"""How much one transaction takes in: enough that its fsync is cheap per record, little enough that
-delivery, which waits for the same file, is never held up for long."""
+STEP_ENTRIES = 256
+"""How much one transaction takes in: enough that its fsync and the pages that many rows share are
+cheap per record, little enough that delivery, which waits for the same file, is never held up for
+long: by 0.2 s for this many small requests, which is less than the bytes allow."""
 
 log = structlog.get_logger(__name__)
 
@@ -236,6 +237,10 @@ class Assembler:
         unreadable: dict[int, str] = {}
         place -= 1
         for item in items:
+            if type(item) is Record and not self._left_out:  # nearly all are, and nothing is
+                place += 1
+                self._take_item(item, correlator, work)
+                continue
             place += item.records if isinstance(item, Measurement) else 1
             if isinstance(item, Unreadable):
                 unreadable[place] = item.reason
@@ -290,7 +295,7 @@ class Assembler:
                 forwarded=work.forwarded,
                 tallies=tallies(work),
                 counts=work.seen.counts(),
-                summaries=[summary_trace(s) for s in work.settled if isinstance(s.part, Summary)],
+                summaries=[summary_trace(s) for s in work.settled if type(s.part) is Summary],
                 scores=self._scores(changes),
                 looks_done=changes.looks.done,
                 looks_planned=changes.looks.planned,

@@ -38,9 +38,10 @@ class Work:
 def tallies(work: Work) -> Counter[str]:
     """Secrets masked, and what session summaries say of the client's own accounts."""
     counted = Counter[str]({REDACTED: work.redacted})
-    for part in (each.part for each in work.settled if isinstance(each.part, Summary)):
-        counted[COST_GAPS] += part.gap is not None
-        counted[UNPRICED] += part.numbers.totals.unpriced
+    for part in (each.part for each in work.settled):
+        if type(part) is Summary:
+            counted[COST_GAPS] += part.gap is not None
+            counted[UNPRICED] += part.numbers.totals.unpriced
     return counted
 
 
@@ -58,7 +59,7 @@ def summary_trace(settled: Settled) -> SummaryTrace:
 def tell(work: Work) -> None:
     """Log what has ended: turns for those who debug, records in quarantine for everybody."""
     for settled in work.settled:
-        if isinstance(settled.part, Root):
+        if type(settled.part) is Root:
             log.debug(
                 "turn.closed",
                 trace=ids.trace_id(settled.turn.key),

@@ -106,6 +106,8 @@ class _Place:
 
     def observation(self, part: AnyPart, turn: TurnFacts) -> Observation:
         """The most frequent kinds are asked for first."""
+        if type(part) is Generation:  # a class pattern is slow where it does not fit
+            return self._generation(part)
         match part:
             case ToolCall():
                 made = self._tool(part)
@@ -129,10 +131,10 @@ class _Place:
 
     def _generation(self, part: Generation) -> Observation:
         request = part.request
-        if isinstance(request, ModelFailure):
-            made = self._failed(part, request)
-        else:
+        if isinstance(request, ModelRequest):
             made = self._succeeded(part, request)
+        else:
+            made = self._failed(part, request)
         if not part.bodies:
             return made
         asked = next((b.text for b in part.bodies if not b.is_response), None)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain, groupby, product
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import orjson
@@ -78,21 +78,22 @@ class SpanEncoder:
     """
 
     def __init__(self) -> None:
-        self._trace_ids = _Written(lambda hexadecimal: sized(b"\x0a", unhexlify(hexadecimal)))
-        self._parent_ids = _Written(lambda hexadecimal: present(b"\x22", unhexlify(hexadecimal)))
-        self._names = _Written(lambda name: present(b"\x2a", name.encode()) + _INTERNAL)
+        self._trace_ids = _Written[str](lambda digits: sized(b"\x0a", unhexlify(digits)))
+        self._parent_ids = _Written[str](lambda digits: present(b"\x22", unhexlify(digits)))
+        self._names = _Written[str](lambda name: present(b"\x2a", name.encode()) + _INTERNAL)
         self._attributes = AttributeWriter(_ATTRIBUTES, remembered_chars=SESSION_CHARS)
         self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA, remembered_chars=WORD_CHARS)
         self._trace_metadata = AttributeWriter(
             _ATTRIBUTES, _TRACE_METADATA, remembered_chars=SESSION_CHARS
         )
         self._traces: dict[int, tuple[TraceFacts, bytes]] = {}
+        self._tags = _Written[tuple[str, ...]](self._written_tags)
         own = AttributeWriter(_ATTRIBUTES, _OBSERVATION)
         self._types = {
             (kind, level): own.write((("type", kind.value), ("level", level.value)))
             for kind, level in product(ObservationKind, Level)
         }
-        self._models = _Written(lambda model: own.write((("model.name", model),)))
+        self._models = _Written[str](lambda model: own.write((("model.name", model),)))
         self._status_message, self._input, self._output = map(
             own.text, ("status_message", "input", "output")
         )
@@ -149,22 +150,38 @@ class SpanEncoder:
             return known[1]
         if len(self._traces) >= KEPT_TRACES:
             self._traces.clear()
-        written = self._attributes.write(_trace_attributes(trace))
-        written += self._trace_metadata.write(trace.metadata.items())
+        written = self._written(trace)
         self._traces[id(trace)] = (trace, written)
         return written
 
+    def _written(self, trace: TraceFacts) -> bytes:
+        """What a trace's facts say. Tags are those of whole sessions: they are written once."""
+        return b"".join(
+            (
+                self._attributes.write(_whose(trace)),
+                self._tags[trace.tags],
+                self._attributes.write(_which(trace)),
+                self._trace_metadata.write(trace.metadata.items()),
+            )
+        )
 
-class _Written(dict[str, bytes]):
-    """Text → the field that is written for it; forgets all of them when they are too many."""
+    def _written_tags(self, tags: tuple[str, ...]) -> bytes:
+        return self._attributes.write((("langfuse.trace.tags", list(tags)),))
 
-    def __init__(self, write: Callable[[str], bytes]) -> None:
-        self._write = write
 
-    def __missing__(self, text: str) -> bytes:
+_Told = TypeVar("_Told", str, tuple[str, ...])
+
+
+class _Written(dict[_Told, bytes]):
+    """Texts → the field that is written for them; forgets all of them when they are too many."""
+
+    def __init__(self, write: Callable[[_Told], bytes]) -> None:
+        self._write: Callable[[_Told], bytes] = write
+
+    def __missing__(self, told: _Told) -> bytes:
         if len(self) >= KEPT_FIELDS:
             self.clear()
-        written = self[text] = self._write(text)
+        written = self[told] = self._write(told)
         return written
 
 
@@ -268,12 +285,16 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
     )
 
 
-def _trace_attributes(trace: TraceFacts) -> Iterable[tuple[str, str | list[Scalar] | None]]:
+def _whose(trace: TraceFacts) -> Iterable[tuple[str, str | None]]:
     return (
         ("langfuse.trace.name", trace.name),
         ("langfuse.session.id", trace.session_id),
         ("langfuse.user.id", trace.user_id),
-        ("langfuse.trace.tags", list(trace.tags)),
+    )
+
+
+def _which(trace: TraceFacts) -> Iterable[tuple[str, str | None]]:
+    return (
         ("langfuse.version", trace.version),
         ("langfuse.release", trace.release),
         ("langfuse.environment", trace.environment),

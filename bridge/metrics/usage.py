@@ -19,7 +19,7 @@ MAX_LABEL_CHARS: Final = 64
 
 KEPT_ORIGINS: Final = 256
 KEPT_SERIES: Final = 64
-"""Of one origin: its models, tools and their outcomes."""
+"""Of the same tags: models, tools and their outcomes."""
 
 PICO_PER_MS: Final = PICO // 1_000
 
@@ -61,41 +61,51 @@ def usage_of(settled: Settled, rules: TagRules) -> Counts:
 
 
 class Usage:
-    """What settled parts add, with each series made once for as long as its origin is the same."""
+    """What settled parts add, with each series made once for origins that have the same tags.
+
+    An origin is known as long as it is the same object, which ends when its session leaves memory.
+    """
 
     def __init__(self, rules: TagRules) -> None:
         self._rules = rules
-        self._origins: dict[int, tuple[Origin, _OriginSeries]] = {}
+        self._origins: dict[int, tuple[Origin, _TaggedSeries]] = {}
+        self._tagged: dict[Labels, _TaggedSeries] = {}
 
     def of(self, settled: Settled) -> Counts:
         """What a part adds, to be counted when its observation is new."""
         part, turn = settled.part, settled.turn
         series = self._series(turn.origin)
-        if isinstance(part, Generation):
-            return _generation(part.request, series)
-        if isinstance(part, ToolCall):
+        if type(part) is ToolCall:
             return _tool(part, series)
-        if isinstance(part, Root) and not turn.synthetic:
+        if type(part) is Generation:
+            return _generation(part.request, series)
+        if type(part) is Root and not turn.synthetic:
             return {series["prompts",]: 1}
-        if isinstance(part, Summary):
+        if type(part) is Summary:
             return {series["sessions",]: 1} | _measured(part.numbers, series)
         return {}
 
-    def _series(self, origin: Origin) -> "_OriginSeries":
+    def _series(self, origin: Origin) -> "_TaggedSeries":
         known = self._origins.get(id(origin))
         if known is not None and known[0] is origin:
             return known[1]
         if len(self._origins) >= KEPT_ORIGINS:
             self._origins.clear()
-        attributes = origin.attributes
-        tags = tuple((label, label_value(attributes.get(name, ""))) for name, label in self._rules)
-        series = _OriginSeries(tags)
+        series = self._of_tags(origin.attributes)
         self._origins[id(origin)] = (origin, series)
         return series
 
+    def _of_tags(self, attributes: Mapping[str, str]) -> "_TaggedSeries":
+        tags = tuple((label, label_value(attributes.get(name, ""))) for name, label in self._rules)
+        if tags not in self._tagged:
+            if len(self._tagged) >= KEPT_ORIGINS:
+                self._tagged.clear()
+            self._tagged[tags] = _TaggedSeries(tags)
+        return self._tagged[tags]
 
-class _OriginSeries(dict[tuple[str, ...], Series]):
-    """(name, values of its labels as ``LABELS`` has them) → the series with one origin's tags."""
+
+class _TaggedSeries(dict[tuple[str, ...], Series]):
+    """(name, values of its labels as ``LABELS`` has them) → the series with these tags."""
 
     def __init__(self, tags: Labels) -> None:
         self._tags = tags
@@ -127,9 +137,9 @@ LABELS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 """Name → its labels of closed sets, and those whose values are the client's."""
 
 
-def _generation(request: ModelRequest | ModelFailure, series: _OriginSeries) -> Counts:
+def _generation(request: ModelRequest | ModelFailure, series: _TaggedSeries) -> Counts:
     model = request.model.split("[", 1)[0]
-    if isinstance(request, ModelFailure):
+    if not isinstance(request, ModelRequest):
         return {series["model_requests", "error", model]: 1}
     counts = {
         series["model_requests", "ok", model]: 1,
@@ -140,7 +150,7 @@ def _generation(request: ModelRequest | ModelFailure, series: _OriginSeries) -> 
     return counts
 
 
-def _tool(call: ToolCall, series: _OriginSeries) -> Counts:
+def _tool(call: ToolCall, series: _TaggedSeries) -> Counts:
     half = call.result or call.decision
     if half is None:
         return {}
@@ -157,7 +167,7 @@ def _outcome(call: ToolCall) -> str:
     return "rejected" if call.decision and not call.decision.accepted else "unknown"
 
 
-def _measured(numbers: SessionNumbers, series: _OriginSeries) -> Counts:
+def _measured(numbers: SessionNumbers, series: _TaggedSeries) -> Counts:
     counts = {
         series["lines", kind]: (numbers.measured(Measure.LINES, type=kind) or 0) // PICO
         for kind in ("added", "removed")

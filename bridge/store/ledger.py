@@ -20,6 +20,7 @@ from bridge.model.requests import Progress
 from bridge.model.scores import PendingScore
 from bridge.store import counts, damage, retention, scores
 from bridge.store.applying import apply
+from bridge.store.binding import bind_quickly
 from bridge.store.facts import add_totals, fact, set_fact
 from bridge.store.ledger_salvage import REMAKE
 from bridge.store.schema import (
@@ -63,6 +64,10 @@ SHRINK_PAGES: Final = 128
 
 CHECKPOINT_TIMEOUT_MS: Final = 100
 """How long emptying the WAL waits for readers; assembling waits for it."""
+
+CACHE_KIB: Final = 8_192
+"""What SQLite holds of the file in memory: with its default of 2 MiB each step would read the pages
+again that the one before has used, and write some of its own twice."""
 
 JOURNAL_LIMIT_BYTES: Final = 16 * 1024 * 1024
 """What stays of the WAL file after a burst."""
@@ -322,10 +327,12 @@ class Ledger:
             self.close()  # somebody took the file away; what we wrote would go with it
         if self._connection is None:
             damage.check(self._path)
+            bind_quickly()
             connection = connect(self._path)
             self._connection = connection
             self._opened_file = identity(self._path)
             connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise StoreError(

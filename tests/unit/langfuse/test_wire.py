@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langfuse._client.attributes import LangfuseOtelSpanAttributes
+from msgspec.structs import replace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -82,6 +83,17 @@ def test_a_span_is_written_as_the_official_class_writes_it(observation: Observat
     span = wire.encode_span(observation)
 
     assert Span.FromString(span).SerializeToString(deterministic=True) == span
+
+
+@given(st.lists(observations, max_size=4), st.integers(1, 4))
+def test_what_was_written_before_changes_no_span(batch: list[Observation], kept: int) -> None:
+    again = [replace(each, trace=replace(each.trace)) for each in batch]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "KEPT_FIELDS", kept)
+        patch.setattr(wire, "KEPT_TRACES", kept)
+        encoder = wire.SpanEncoder()
+        for observation in (*batch, *again):
+            assert encoder.encode(observation) == wire.encode_span(observation)
 
 
 def test_the_same_observation_is_the_same_bytes() -> None:

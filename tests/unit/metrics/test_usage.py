@@ -2,7 +2,8 @@
 
 import pytest
 
-from bridge.metrics.usage import label_name, label_value, tag_labels, usage_of
+from bridge.metrics import usage
+from bridge.metrics.usage import Usage, label_name, label_value, tag_labels, usage_of
 from bridge.model.counted import OTHER, Labels
 from bridge.model.measures import PICO
 from bridge.model.parts import AnyPart, Generation, ToolCall
@@ -90,6 +91,15 @@ def test_a_label_is_short_and_named_as_prometheus_wants_it() -> None:
         "tag_1st",
         "team",
     ]
+
+
+def test_what_is_remembered_of_origins_mixes_no_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "KEPT_ORIGINS", 3)
+    remembering = Usage(RULES)
+    for number in (0, 1, 2, 3, 4, 0, 0, 4, 1):
+        attributes = {"member": f"m{number}", "session": "one of many"}
+        part = settled(_generation(request_event()), attributes=attributes)
+        assert remembering.of(part) == usage_of(part, RULES)
 
 
 def _generation(request: object) -> Generation:

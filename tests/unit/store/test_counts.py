@@ -1,15 +1,20 @@
 """The ledger's series: added up, and bounded in number whatever clients send."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.langfuse.wire import decode_span
 from bridge.model.counted import OTHER, Series, max_series
+from bridge.store import counts
 from bridge.store.ledger import Ledger
 from bridge.store.reader import LedgerReader
+from bridge.store.schema import make_tables
 
 
 @pytest.fixture
@@ -60,6 +65,22 @@ def test_no_number_of_a_client_is_too_large_or_takes_anything_away(
 
     ((_, _, value),) = _read(tmp_path)
     assert value == pytest.approx(2.0**64)
+
+
+@given(numbers=st.lists(st.integers(0, 9)), kept=st.integers(1, 10), most=st.integers(1, 10))
+def test_what_is_remembered_of_rows_changes_none(numbers: list[int], kept: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch, sqlite3.connect(":memory:") as connection:
+        make_tables(connection)
+        patch.setattr(counts, "KEPT_ROWS", kept)
+        patch.setattr(counts, "max_series", lambda _name: most)
+        known = counts.KnownSeries(connection)
+        for number in numbers:
+            series = Series("unknown_names", (), (("name", str(number)),))
+            counts.add(connection, {series: 1}, known)
+        found = {labels["name"]: n for _, labels, n in counts.read(connection)}
+
+    own = list(dict.fromkeys(map(str, numbers)))[:most]
+    assert found == Counter(n if n in own else OTHER for n in map(str, numbers))
 
 
 def _read(folder: Path) -> list[tuple[str, dict[str, str], int]]:
