@@ -20,7 +20,6 @@ from bridge.model.requests import Progress
 from bridge.model.scores import PendingScore
 from bridge.store import counts, damage, retention, scores
 from bridge.store.applying import apply
-from bridge.store.binding import bind_quickly
 from bridge.store.facts import add_totals, fact, set_fact
 from bridge.store.ledger_salvage import REMAKE
 from bridge.store.schema import (
@@ -327,7 +326,6 @@ class Ledger:
             self.close()  # somebody took the file away; what we wrote would go with it
         if self._connection is None:
             damage.check(self._path)
-            bind_quickly()
             connection = connect(self._path)
             self._connection = connection
             self._opened_file = identity(self._path)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.errors import DamagedStoreError, StoreError
+from bridge.store.binding import bind_quickly
 
 BUSY_TIMEOUT_S = 5.0
 """Readers of the other process hold no locks in WAL mode; only a checkpoint or a person with a
@@ -41,6 +42,7 @@ def connect(
         DamagedStoreError: It is no SQLite file, or its beginning is damaged.
         StoreError: The file cannot be opened; the text says which and why.
     """
+    bind_quickly()
     with reported(path):
         if not read_only:
             make_private(path)
