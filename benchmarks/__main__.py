@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import gates, report
+from benchmarks import figure, gates, report
+from benchmarks.scale import FULL, QUICK
 
 BUILD = Path(__file__).parents[1] / "build"
 SEED = 7
@@ -15,8 +16,8 @@ def main() -> None:
     """A missed gate is told in the table, not by the exit code: nothing went wrong."""
     options = _arguments()
     about = {**report.machine(), "seed": options.seed, "quick": options.quick}
-    bench = gates.Bench(gates.QUICK if options.quick else gates.FULL, BUILD, options.seed)
-    figures: list[gates.Figure] = []
+    bench = gates.Bench(QUICK if options.quick else FULL, BUILD, options.seed)
+    figures: list[figure.Figure] = []
     began_s = time.monotonic()
     for number in options.only:
         print(f"measuring {number} of {max(gates.GATES)} …", file=sys.stderr)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks import gates, loads, processes
 from benchmarks.__main__ import BUILD, SEED
+from benchmarks.scale import QUICK
 
 RECORDS = 40_000
 SAMPLES_PER_S = 200
@@ -30,7 +31,7 @@ def main() -> int:
     if py_spy is None:
         print("py-spy is not installed: pip install py-spy", file=sys.stderr)
         return 1
-    bench = gates.Bench(gates.QUICK, BUILD, SEED)
+    bench = gates.Bench(QUICK, BUILD, SEED)
     load = bench.corpus(RECORDS)
     with ExitStack() as stack:
         sink_url = stack.enter_context(processes.sink())

@@ -20,8 +20,10 @@ from types import MappingProxyType
 
 from benchmarks import corpus, loads, peers, pipeline, processes
 from benchmarks.corpus import Corpus
+from benchmarks.figure import Figure
 from benchmarks.loads import Cost
 from benchmarks.processes import Measured
+from benchmarks.scale import Scale
 from benchmarks.yardstick import InSitu
 
 WAITS = MappingProxyType({"settle_s": "0.5", "span_settle_s": "1", "quiet_s": "2", "idle_s": "3"})
@@ -36,100 +38,6 @@ PACED_RATE, HUGE_RATE = 200, 1.5
 US = 1e6
 MS = 1e3
 KIB = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """How much is measured.
-
-    Attributes:
-        counted: Records of the two corpora for counting instructions. The small one is large enough
-            for the 200 sessions in it to have begun, which costs other than going on.
-        records: Of one load.
-        small, large: Records of the loads that are compared for growth; the memory of the large
-            one is compared with that of one of ``middle`` records.
-        paced_s: How long answers are timed.
-    """
-
-    rounds: int
-    counted: tuple[int, int]
-    records: int
-    small: int
-    middle: int
-    large: int
-    backlog: int
-    observations: int
-    open_sessions: int
-    paced_s: int
-    deliveries: int
-    starts: int
-
-
-FULL = Scale(
-    rounds=3,
-    counted=(4_000, 12_000),
-    records=30_000,
-    small=10_000,
-    middle=100_000,
-    large=1_000_000,
-    backlog=1_000_000,
-    observations=8_000,
-    open_sessions=10_000,
-    paced_s=15,
-    deliveries=15,
-    starts=7,
-)
-QUICK = Scale(
-    rounds=1,
-    counted=(1_000, 2_500),
-    records=8_000,
-    small=5_000,
-    middle=10_000,
-    large=50_000,
-    backlog=10_000,
-    observations=2_000,
-    open_sessions=2_000,
-    paced_s=4,
-    deliveries=5,
-    starts=3,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One line of the table.
-
-    Attributes:
-        number: Of the gate.
-        rounds: A value for each round; the figure is their median.
-        gate: The most that it may be.
-        detail: What it is made of, in absolute terms.
-    """
-
-    number: int
-    what: str
-    unit: str
-    rounds: Sequence[float]
-    gate: float
-    stretch: float
-    detail: str = ""
-
-    @property
-    def value(self) -> float:
-        """The median of the rounds."""
-        return statistics.median(self.rounds)
-
-    @property
-    def spread(self) -> float:
-        """Largest less smallest, as a part of the median."""
-        return (max(self.rounds) - min(self.rounds)) / abs(self.value) if self.value else 0.0
-
-    @property
-    def verdict(self) -> str:
-        """``stretch``, ``ok`` or ``misses``."""
-        if self.value <= self.stretch:
-            return "stretch"
-        return "ok" if self.value <= self.gate else "misses"
 
 
 @dataclass(slots=True)
@@ -169,13 +77,16 @@ class Bench:
         """What these cost a new bridge, one after the other."""
         with ExitStack() as stack:
             sink_url = stack.enter_context(processes.sink())
-            bridge = self._new_bridge(stack, sink_url)
+            bridge = self.bridge(stack, sink_url)
             delivered = loads.nothing_held(bridge.url)
             return [loads.cost_of(each, bridge, sink_url, delivered) for each in corpora]
 
     def bridge(self, stack: ExitStack, sink_url: str, **settings: str) -> Measured:
         """A new bridge in a folder that is gone afterwards."""
-        return self._new_bridge(stack, sink_url, **settings)
+        port = processes.free_port()
+        return stack.enter_context(
+            processes.bridge(_folder(stack), port, sink_url, **(WAITS | settings))
+        )
 
     def spool(self, stack: ExitStack) -> Measured:
         """A new server that only spools."""
@@ -203,12 +114,6 @@ class Bench:
         small, middle, large = (self.corpus(records) for records in sizes)
         smalls = [cost for _ in range(self.scale.rounds) for cost in self.costs(small)]
         return smalls, self.costs(middle)[0], self.costs(large)[0]
-
-    def _new_bridge(self, stack: ExitStack, sink_url: str, **settings: str) -> Measured:
-        port = processes.free_port()
-        return stack.enter_context(
-            processes.bridge(_folder(stack), port, sink_url, **(WAITS | settings))
-        )
 
     def _cost_of_rotel(self, each: Corpus) -> Cost:
         binary = peers.installed_rotel(self._folder / "rotel")

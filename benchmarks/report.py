@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.gates import Figure
+from benchmarks.figure import Figure
 from benchmarks.peers import ROTEL
 from benchmarks.pipeline import has_valgrind
 

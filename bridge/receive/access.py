@@ -16,10 +16,11 @@ from urllib.parse import unquote
 import msgspec
 
 from bridge.clock import Clock
+from bridge.model.requests import ExportRequest
 from bridge.model.tokens import Token, digest_of
 from bridge.receive.origin import is_loopback
 from bridge.receive.rate import Bucket, take
-from bridge.receive.request import Refusal, RefusedError
+from bridge.receive.request import Head, Refusal, RefusedError
 
 WHAT_TO_SET: Final = 'set OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer TOKEN" for the exporter'
 
@@ -37,6 +38,19 @@ class Sender(msgspec.Struct, frozen=True):
 
     name: str = ""
     fixed: dict[str, str] = {}
+
+    def request(self, head: Head, body: bytes, records: int, received_at_ms: int) -> ExportRequest:
+        """What goes into the inbox of a body of this sender's that was looked through."""
+        return ExportRequest(
+            signal=head.signal,
+            encoding=head.encoding,
+            body=body,
+            gzipped=head.gzipped,
+            records=records,
+            received_at_ms=received_at_ms,
+            sender=self.name,
+            fixed=self.fixed,
+        )
 
 
 ANYONE: Final = Sender()

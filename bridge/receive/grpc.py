@@ -31,7 +31,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped] # it ha
 
 from bridge.clock import Clock
 from bridge.errors import BridgeError, IntakeUnavailableError, UndecodableError
-from bridge.model.requests import Encoding, ExportRequest, Signal
+from bridge.model.requests import Encoding, Signal
 from bridge.receive import records
 from bridge.receive.access import Access, Sender
 from bridge.receive.budget import Budget
@@ -43,7 +43,7 @@ from bridge.receive.http import (
     AcceptsRequests,
 )
 from bridge.receive.journal import note, note_failure
-from bridge.receive.request import MAX_BODY_BYTES, Refusal, RefusedError, check_number
+from bridge.receive.request import MAX_BODY_BYTES, Head, Refusal, RefusedError, check_number
 from bridge.receive.response import EMPTY_RESPONSE, Answered, told_nobody
 from bridge.receive.tls import Certificates, Identity
 
@@ -262,18 +262,9 @@ class Exporting:
         counted = await self._count(signal, body)
         check_number(counted)
         if counted:
-            await self._intake.append(
-                ExportRequest(
-                    signal=signal,
-                    encoding=Encoding.PROTOBUF,
-                    body=body,
-                    gzipped=False,
-                    records=counted,
-                    received_at_ms=self._clock.now_ms(),
-                    sender=sender.name,
-                    fixed=sender.fixed,
-                )
-            )
+            head = Head(signal=signal, encoding=Encoding.PROTOBUF, gzipped=False)
+            now_ms = self._clock.now_ms()
+            await self._intake.append(sender.request(head, body, counted, now_ms))
 
     async def _count(self, signal: Signal, body: bytes) -> int:
         if len(body) <= LARGE_BODY_BYTES:

@@ -345,18 +345,8 @@ class _Receiver:
     async def _keep(self, head: Head, sender: Sender, body: bytes) -> None:
         records = await self._count(head, body)
         if records:
-            await self._intake.append(
-                ExportRequest(
-                    signal=head.signal,
-                    encoding=head.encoding,
-                    body=body,
-                    gzipped=head.gzipped,
-                    records=records,
-                    received_at_ms=self._clock.now_ms(),
-                    sender=sender.name,
-                    fixed=sender.fixed,
-                )
-            )
+            now_ms = self._clock.now_ms()
+            await self._intake.append(sender.request(head, body, records, now_ms))
 
     async def _count(self, head: Head, body: bytes) -> int:
         if len(body) <= LARGE_BODY_BYTES:

@@ -131,7 +131,9 @@ class Desk:
             records = count_records(known.head, body, self._max_body_bytes)
             if not records or not self._access.admits_again(known.sender):
                 return False
-            return self._hold(known, self._request(known, body, records), settled)
+            now_ms = self._clock.now_ms()
+            request = known.sender.request(known.head, body, records, now_ms)
+            return self._hold(known, request, settled)
         except Exception:  # noqa: BLE001 - whatever it is, aiohttp's way meets it again and explains
             return False
 
@@ -147,19 +149,6 @@ class Desk:
             if not held:
                 self.give_back(known)
         return held
-
-    def _request(self, known: Known, body: bytes, records: int) -> ExportRequest:
-        head, sender = known
-        return ExportRequest(
-            signal=head.signal,
-            encoding=head.encoding,
-            body=body,
-            gzipped=head.gzipped,
-            records=records,
-            received_at_ms=self._clock.now_ms(),
-            sender=sender.name,
-            fixed=sender.fixed,
-        )
 
 
 class Carrier(Protocol):

@@ -39,7 +39,7 @@ class Recorder:
         return True
 
     async def append(self, request: ExportRequest) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # no time passes: as a commit, it comes back in a later turn
         self._keep(request)
 
     def _commit(self, request: ExportRequest, settled: Settled) -> None:
@@ -232,6 +232,7 @@ async def _send(connection: Connection, wire: Wire, data: bytes) -> None:
 
 
 async def _turns() -> None:
+    """Let the loop do what is ready; no time passes."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import corpus, gates, pipeline, report
-from benchmarks.gates import Figure
+from benchmarks.figure import Figure
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "PERFORMANCE.md").read_text()
