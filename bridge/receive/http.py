@@ -34,10 +34,9 @@ from bridge.receive.body import (
 )
 from bridge.receive.budget import Budget
 from bridge.receive.connections import ConnectionLimits, Connections, connection_of, watch
-from bridge.receive.intake import Settled
 from bridge.receive.journal import note, note_failure
 from bridge.receive.origin import check_origin
-from bridge.receive.repeats import Desk, Known
+from bridge.receive.repeats import Desk, HoldsRequests, Known
 from bridge.receive.request import (
     MAX_BODY_BYTES,
     Head,
@@ -79,12 +78,8 @@ FINISH_TIMEOUT_S: Final = 3.0
 sending gives up after 10 s anyway."""
 
 
-class AcceptsRequests(Protocol):
+class AcceptsRequests(HoldsRequests, Protocol):
     """What the receiver needs of intake."""
-
-    def hold(self, request: ExportRequest, settled: Settled) -> bool:
-        """Commit and call ``settled`` then; False when nothing more is taken now."""
-        ...
 
     async def append(self, request: ExportRequest) -> None:
         """Return once committed; raises IntakeUnavailableError when that is not possible now."""
