@@ -18,12 +18,13 @@ from bridge.model.delivery import LangfuseState, PendingSpan
 from bridge.model.outcomes import Outcome
 from bridge.model.requests import Progress
 from bridge.model.scores import PendingScore
-from bridge.store import counts, damage, retention, scores
-from bridge.store.applying import apply
+from bridge.store import counts, damage, outbox, retention, scores
+from bridge.store.applying import Known, apply
 from bridge.store.facts import add_totals, fact, set_fact
 from bridge.store.ledger_salvage import REMAKE
 from bridge.store.schema import (
     INBOX,
+    PAGE_BYTES,
     PROGRESS,
     SCHEMA_VERSION,
     TABLES,
@@ -32,12 +33,6 @@ from bridge.store.schema import (
 )
 from bridge.store.sqlite import BUSY_TIMEOUT_S, connect, identity, shrink, store_error
 from bridge.store.step import Look, Step
-
-DELIVERED: Final = "delivered"
-DEAD_LETTERED: Final = "dead_lettered"
-EXPIRED: Final = "expired"
-"""Counters of observations, besides those made (``ASSEMBLED``): answered 200 by Langfuse; refused
-by it for good; deleted undelivered by retention, which happens only where nothing delivers."""
 
 SCORES_DELIVERED: Final = "scores_delivered"
 SCORES_REJECTED: Final = "scores_rejected"
@@ -55,7 +50,6 @@ TAKEN_BEFORE: Final = "taken_before"
 STEADY: Final = "steady_ms"
 STEADY_EVERY_MS: Final = 60_000
 """How often it is written down: not with every look at an empty outbox."""
-LAST_DELIVERY: Final = "last_delivery_ms"
 LANGFUSE: Final = "langfuse"
 
 SHRINK_PAGES: Final = 128
@@ -63,6 +57,9 @@ SHRINK_PAGES: Final = 128
 
 CHECKPOINT_TIMEOUT_MS: Final = 100
 """How long emptying the WAL waits for readers; assembling waits for it."""
+
+AUTOCHECKPOINT_PAGES: Final = 2_000
+"""16 MiB: what one step after the other writes goes from the WAL into the file once for many."""
 
 CACHE_KIB: Final = 8_192
 """What SQLite holds of the file in memory: with its default of 2 MiB each step would read the pages
@@ -90,15 +87,15 @@ class Ledger:
         self._connection: sqlite3.Connection | None = None
         self._opened_file: tuple[int, int] | None = None
         self._damaged = False
-        self._series: counts.KnownSeries | None = None
+        self._known: Known | None = None
 
     def turn(self, key: str) -> bytes | None:
         """The saved state of a turn."""
-        return self._state("turns", key)
+        return self._state(_TURN, key)
 
     def conversation(self, key: str) -> bytes | None:
         """The saved state of a conversation."""
-        return self._state("conversations", key)
+        return self._state(_CONVERSATION, key)
 
     def looks(self, after: Look, limit: int) -> list[Look]:
         """The first looks of the queue behind one, in order."""
@@ -166,45 +163,23 @@ class Ledger:
             try:
                 self._apply(connection, step)
             finally:
-                self._series = None
+                self._known = None
                 connection.execute("ROLLBACK")
 
     def claim(self, max_bytes: int, max_spans: int) -> list[PendingSpan]:
         """The oldest pending spans up to the bounds, at least one if there is any."""
-        claimed: list[PendingSpan] = []
-        size_bytes = 0
         with self._reported() as connection:
-            for row in connection.execute(_CLAIM, (max_spans,)):
-                position, span, name, version, envelope = row
-                size_bytes += len(span)
-                if claimed and size_bytes > max_bytes:
-                    break
-                claimed.append(
-                    PendingSpan(
-                        position=position,
-                        span=span,
-                        service_name=name,
-                        service_version=version,
-                        envelope=envelope,
-                    )
-                )
-        return claimed
+            return outbox.claim(connection, max_bytes, max_spans)
 
     def delivered(self, positions: Sequence[int], at_ms: int) -> None:
-        """Mark spans as taken by Langfuse."""
+        """Mark spans as taken by Langfuse: the oldest that were claimed, in their order."""
         with self._transaction() as connection:
-            aged_ms = self._aged(connection, at_ms)
-            marks = [(aged_ms, *run) for run in _runs(positions)]
-            marked = connection.executemany(_DELIVERED, marks).rowcount
-            add_totals(connection, {DELIVERED: marked})
-            set_fact(connection, LAST_DELIVERY, str(at_ms))
+            outbox.delivered(connection, positions, at_ms, self._aged(connection, at_ms))
 
     def rejected(self, position: int, reason: str, at_ms: int) -> None:
         """Set one span aside that Langfuse will never take."""
         with self._transaction() as connection:
-            aged_ms = self._aged(connection, at_ms)
-            marked = connection.execute(_REJECTED, (reason, aged_ms, position)).rowcount
-            add_totals(connection, {DEAD_LETTERED: marked})
+            outbox.rejected(connection, position, reason, self._aged(connection, at_ms))
 
     def claim_scores(self, now_ms: int, limit: int) -> list[PendingScore]:
         """Scores to tell Langfuse now."""
@@ -226,7 +201,7 @@ class Ledger:
     def count(self, changes: Mapping[Series, int]) -> None:
         """Add to numbers that are shown to Prometheus only."""
         with self._transaction() as connection:
-            counts.add(connection, changes, self._known_series(connection))
+            counts.add(connection, changes, self._of(connection).series)
 
     def note(self, state: LangfuseState) -> None:
         """Remember what is known of Langfuse, for ``/healthz``."""
@@ -247,7 +222,7 @@ class Ledger:
         """
         with self._transaction() as connection:
             expired = retention.expire(connection, before_ms) if pending_too else 0
-            add_totals(connection, {EXPIRED: expired})
+            self._known = None  # numbers of traces may go
             return expired + retention.prune(connection, before_ms)
 
     def make_room(self) -> int:
@@ -276,16 +251,17 @@ class Ledger:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-        self._series = None
+        self._known = None
 
     def _apply(self, connection: sqlite3.Connection, step: Step) -> None:
         aged_ms = self._aged(connection, step.at_ms)
-        apply(connection, step, aged_ms, self._known_series(connection))
+        apply(connection, step, aged_ms, self._of(connection))
 
-    def _known_series(self, connection: sqlite3.Connection) -> counts.KnownSeries:
-        if self._series is None:
-            self._series = counts.KnownSeries(connection)
-        return self._series
+    def _of(self, connection: sqlite3.Connection) -> Known:
+        """What is known of the connection's rows."""
+        if self._known is None:
+            self._known = Known(connection)
+        return self._known
 
     def _aged(self, connection: sqlite3.Connection, now_ms: int) -> int:
         if self._steady is None:
@@ -296,10 +272,14 @@ class Ledger:
             set_fact(connection, STEADY, str(aged_ms))
         return aged_ms
 
-    def _state(self, table: str, key: str) -> bytes | None:
-        with self._reported() as connection:
-            row = connection.execute(_STATE[table], (key,)).fetchone()
-            return row[0] if row else None
+    def _state(self, query: str, key: str) -> bytes | None:
+        """Asked for many times in a step: that the file is still there is seen by its commit."""
+        try:
+            row = (self._connection or self._opened()).execute(query, (key,)).fetchone()
+        except (sqlite3.Error, StoreError) as error:
+            failure = self._failed(error)
+            raise failure from (None if failure is error else error)
+        return row[0] if row else None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -314,34 +294,48 @@ class Ledger:
         try:
             yield self._opened()
         except BaseException as error:
-            self.close()
-            failure = store_error(self._path, error) if isinstance(error, sqlite3.Error) else error
-            self._damaged |= isinstance(failure, DamagedStoreError)
+            failure = self._failed(error)
             if failure is error:
                 raise
             raise failure from error
+
+    def _failed(self, error: BaseException) -> BaseException:
+        """Give the file up; what the failure is to others."""
+        self.close()
+        failure = store_error(self._path, error) if isinstance(error, sqlite3.Error) else error
+        self._damaged |= isinstance(failure, DamagedStoreError)
+        return failure
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is not None and self._opened_file != identity(self._path):
             self.close()  # somebody took the file away; what we wrote would go with it
         if self._connection is None:
             damage.check(self._path)
-            connection = connect(self._path)
+            connection = connect(self._path, page_bytes=PAGE_BYTES)
             self._connection = connection
             self._opened_file = identity(self._path)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}")
             connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise StoreError(
-                    f"{self._path} was written by a newer version of the bridge; run that one"
-                )
-            if version < SCHEMA_VERSION:
+            if version not in {0, SCHEMA_VERSION}:
+                raise StoreError(f"{self._path} was written by {_other(version)}")
+            if version == 0:
                 connection.execute("BEGIN IMMEDIATE")
                 make_tables(connection)
                 connection.execute("COMMIT")
             damage.check_tables(connection, self._path, TABLES)
         return self._connection
+
+
+def _other(version: int) -> str:
+    """Which bridge has another format, and what to do."""
+    if version > SCHEMA_VERSION:
+        return "a newer version of the bridge; run that one"
+    return (
+        "a bridge of before the first release: let that one deliver what it holds,"
+        " then move the file away"
+    )
 
 
 def _taken_in(connection: sqlite3.Connection) -> int:
@@ -355,30 +349,9 @@ def _taken_in(connection: sqlite3.Connection) -> int:
     return int(records)
 
 
-def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
-    """Rising positions as (first, last) of those that follow one another."""
-    starts = [
-        p for before, p in zip((None, *positions), positions, strict=False) if p - 1 != before
-    ]
-    ends = [p for p, after in zip(positions, (*positions[1:], None), strict=True) if p + 1 != after]
-    return list(zip(starts, ends, strict=True))
-
-
-_STATE: Final = {
-    "turns": "SELECT state FROM turns WHERE key = ?",
-    "conversations": "SELECT state FROM conversations WHERE key = ?",
-}
+_TURN: Final = "SELECT state FROM turns WHERE key = ?"
+_CONVERSATION: Final = "SELECT state FROM conversations WHERE key = ?"
 _LOOKS: Final = (
     "SELECT at_ms, kind, key FROM looks WHERE (at_ms, kind, key) > (?, ?, ?)"
     " ORDER BY at_ms, kind, key LIMIT ?"
-)
-_CLAIM: Final = (
-    "SELECT position, span, service_name, service_version, envelope FROM observations"
-    " INDEXED BY pending WHERE state = 'pending' ORDER BY position LIMIT ?"
-)
-_DELIVERED: Final = (
-    "UPDATE observations SET state = 'delivered', changed_at_ms = ? WHERE position BETWEEN ? AND ?"
-)
-_REJECTED: Final = (
-    "UPDATE observations SET state = 'rejected', reason = ?, changed_at_ms = ? WHERE position = ?"
 )

@@ -5,7 +5,10 @@ import time
 from typing import Final
 
 from bridge.store.damage import Remake
-from bridge.store.schema import INBOX, PROGRESS, TABLES, WATERMARK, make_tables
+from bridge.store.facts import set_fact
+from bridge.store.observations import LAST_POSITION
+from bridge.store.outbox import DELIVERED_TO, PENDING, delivered_to
+from bridge.store.schema import INBOX, PAGE_BYTES, PROGRESS, TABLES, WATERMARK, make_tables
 
 LOOK_AT_ALL: Final = (
     """INSERT OR IGNORE INTO looks SELECT 0, kinds.kind, conversations.key
@@ -17,16 +20,16 @@ LOOK_AT_ALL: Final = (
 def _complete_salvaged(connection: sqlite3.Connection, cut: frozenset[str]) -> None:
     """Traps of a ledger that lacks something.
 
-    A delivery in flight will mark positions of the old file: none of them may be given to another
-    observation. And what is missing may still be in the inbox, so that is read from its beginning,
-    and whatever is live is looked at for each reason there is.
+    A delivery in flight will tell of positions of the old file: none of them may be given to
+    another observation. What Langfuse has is known twice, so the larger position counts. And what
+    is missing may still be in the inbox, so that is read from its beginning, and whatever is live
+    is looked at for each reason there is.
     """
-    connection.execute("DELETE FROM sqlite_sequence WHERE name = 'observations'")
-    connection.execute(
-        "INSERT INTO sqlite_sequence SELECT 'observations', max(ifnull(max(position), 0), ?)"
-        " FROM observations",
-        (time.time_ns() // 1_000_000,),
-    )
+    (last,) = connection.execute(_LAST_POSITION).fetchone()
+    set_fact(connection, LAST_POSITION, str(max(last, time.time_ns() // 1_000_000)))
+    (told_to,) = connection.execute(_TOLD_TO).fetchone()
+    set_fact(connection, DELIVERED_TO, str(max(told_to, delivered_to(connection))))
+    connection.execute(_PENDING_AS_COUNTED, (PENDING, delivered_to(connection)))
     if cut:
         connection.execute(
             "DELETE FROM facts WHERE name IN (?, ?, ?)", (INBOX, WATERMARK, PROGRESS)
@@ -35,4 +38,10 @@ def _complete_salvaged(connection: sqlite3.Connection, cut: frozenset[str]) -> N
             connection.execute(statement)
 
 
-REMAKE: Final = Remake(make_tables, TABLES, _complete_salvaged)
+_LAST_POSITION: Final = "SELECT ifnull(max(position), 0) FROM observations"
+_TOLD_TO: Final = "SELECT ifnull(max(position), 0) FROM deliveries"
+_PENDING_AS_COUNTED: Final = """
+    INSERT OR REPLACE INTO totals SELECT ?, count(*) FROM observations
+    WHERE position > ? AND reason IS NULL"""
+
+REMAKE: Final = Remake(make_tables, TABLES, _complete_salvaged, PAGE_BYTES)

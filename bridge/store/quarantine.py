@@ -6,7 +6,7 @@ changes is one short transaction that waits its turn. Leaves to others what is i
 ::
 
     quarantine    records by id, with their bytes     → retried (inbox again) | dropped
-    observations  state rejected: spans, "s" + position → retried (pending again) | dropped
+    observations  with a reason: spans, "s" + position → retried (pending again) | dropped
 """
 
 import sqlite3
@@ -18,6 +18,7 @@ from typing import Final
 from bridge.errors import StoreError
 from bridge.model.outcomes import Outcome
 from bridge.model.views import Ending, SetAside
+from bridge.store import observations, outbox
 from bridge.store import step as rows
 from bridge.store.sqlite import connect
 from bridge.store.step import Finished, Step
@@ -102,20 +103,19 @@ class Quarantine:
     def deliver_again(self, item: SetAside, at_ms: int) -> bool:
         """Let a refused span wait for Langfuse again; False if it does not any more."""
         with self._transaction() as connection:
-            changed = connection.execute(_PENDING_AGAIN, (at_ms, _number(item))).rowcount
-            _add(connection, Ending.DEAD_LETTERED, -changed)
-            return bool(changed)
+            return outbox.deliver_again(connection, _number(item), at_ms)
 
     def settle(self, item: SetAside, finished: Finished, at_ms: int) -> bool:
         """Take out a part whose observation could be made after all; its records end anew."""
         with self._transaction() as connection:
             if not _remove(connection, _number(item)):
                 return False
-            row = rows.observation_row(finished, at_ms)
-            is_new = connection.execute(rows.INSERT, row).rowcount
+            traces = observations.KnownTraces(connection)
+            is_new = observations.insert(connection, [finished], at_ms, traces)
             _add(connection, Outcome.QUARANTINED, -item.records)
             if is_new:
                 _add(connection, ASSEMBLED, 1)
+                _add(connection, outbox.PENDING, 1)
                 _add(connection, Outcome.OBSERVED, finished.observed)
                 _add(connection, Outcome.FOLDED, finished.folded)
             else:
@@ -202,13 +202,9 @@ _RECORDS: Final = (
 )
 _SPANS: Final = (
     "SELECT position, changed_at_ms, reason, length(span) FROM observations"
-    " WHERE state = 'rejected' ORDER BY position"
+    " WHERE reason IS NOT NULL ORDER BY position"
 )
 _BYTES: Final = "SELECT body FROM quarantine WHERE id = ?"
-_SPAN_BYTES: Final = "SELECT span FROM observations WHERE position = ? AND state = 'rejected'"
+_SPAN_BYTES: Final = "SELECT span FROM observations WHERE position = ? AND reason IS NOT NULL"
 _DROP: Final = "DELETE FROM quarantine WHERE id = ? RETURNING length(body)"
-_DROP_SPAN: Final = "DELETE FROM observations WHERE position = ? AND state = 'rejected'"
-_PENDING_AGAIN: Final = (
-    "UPDATE observations SET state = 'pending', reason = NULL, changed_at_ms = ?"
-    " WHERE position = ? AND state = 'rejected'"
-)
+_DROP_SPAN: Final = "DELETE FROM observations WHERE position = ? AND reason IS NOT NULL"

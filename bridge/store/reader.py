@@ -25,15 +25,19 @@ from bridge.store import counts, damage
 from bridge.store.inbox_schema import InboxTotals
 from bridge.store.ledger import (
     COST_GAPS,
-    DEAD_LETTERED,
-    DELIVERED,
     LANGFUSE,
-    LAST_DELIVERY,
     REDACTED,
     SCORES_DELIVERED,
     SCORES_REJECTED,
     TAKEN_BEFORE,
     UNPRICED,
+)
+from bridge.store.outbox import (
+    DEAD_LETTERED,
+    DELIVERED,
+    DELIVERED_TO,
+    LAST_DELIVERY,
+    PENDING,
 )
 from bridge.store.schema import INBOX, LEDGER, WATERMARK
 from bridge.store.sqlite import connect, identity, store_error
@@ -131,14 +135,13 @@ class LedgerReader:
             totals = dict(connection.execute("SELECT name, value FROM totals"))
             facts = dict(connection.execute("SELECT name, value FROM facts"))
             (live,) = connection.execute(_LIVE_RECORDS).fetchone()
-            (pending,) = connection.execute(_PENDING).fetchone()
             connection.execute("COMMIT")
         last = facts.get(LAST_DELIVERY)
         known = facts.get(LANGFUSE)
         return LedgerTotals(
             outcomes={o.value: totals.get(o.value, 0) for o in Outcome},
             live_records=live,
-            pending=pending,
+            pending=totals.get(PENDING, 0),
             delivered=totals.get(DELIVERED, 0),
             dead_lettered=totals.get(DEAD_LETTERED, 0),
             cost_gaps=totals.get(COST_GAPS, 0),
@@ -310,19 +313,21 @@ _LIVE_RECORDS: Final = (
     "SELECT (SELECT ifnull(sum(held), 0) FROM turns WHERE live)"
     " + (SELECT ifnull(sum(held), 0) FROM conversations WHERE live)"
 )
-_PENDING: Final = "SELECT count(*) FROM observations WHERE state = 'pending'"
 _MARK: Final = "SELECT name, value FROM facts WHERE name IN (?, ?)"
-_WATCHED: Final = """
+_WATCHED: Final = f"""
     SELECT (SELECT count(*) FROM turns WHERE live),
         (SELECT count(*) FROM conversations WHERE live),
         (SELECT min(started_ms) FROM turns WHERE live AND held > 0),
-        (SELECT changed_at_ms FROM observations WHERE state = 'pending' ORDER BY position LIMIT 1)
-"""
+        (SELECT changed_at_ms FROM observations WHERE reason IS NULL AND position > ifnull(
+            (SELECT CAST(value AS INTEGER) FROM facts WHERE name = '{DELIVERED_TO}'), 0)
+            ORDER BY position LIMIT 1)
+"""  # noqa: S608 - a constant
 _SESSIONS: Final = f"""
-    WITH summaries AS (SELECT trace_id FROM turns WHERE is_summary),
+    WITH summaries AS (
+        SELECT traces.number FROM turns JOIN traces USING (trace_id) WHERE is_summary),
     shown AS (
         SELECT ifnull(session_id, '{NO_SESSION}') AS session, start_ms, end_ms, is_root,
-            trace_id NOT IN summaries AS works
+            trace NOT IN summaries AS works
         FROM observations WHERE envelope IS NULL)
     SELECT session,
         ifnull(min(CASE WHEN works THEN start_ms END), min(start_ms)),
@@ -353,5 +358,6 @@ _TURNS_BY_TRACE: Final = (
 )
 _OBSERVATIONS: Final = (
     "SELECT span, service_name, service_version FROM observations"
-    " WHERE trace_id = ? AND envelope IS NULL ORDER BY start_ms, position"
+    " WHERE trace = (SELECT number FROM traces WHERE trace_id = ?) AND envelope IS NULL"
+    " ORDER BY start_ms, position"
 )

@@ -3,7 +3,11 @@
 import sqlite3
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+
+PAGE_BYTES: Final = 8192
+"""Twice SQLite's own: a step writes half as many pages, each with two calls to the system and once
+more when the log goes into the file. Larger ones cost a step that takes in one request more."""
 
 INBOX: Final = "inbox"
 WATERMARK: Final = "watermark"
@@ -14,7 +18,9 @@ TABLES: Final = (
     "turns",
     "conversations",
     "looks",
+    "traces",
     "observations",
+    "deliveries",
     "scores",
     "sessions",
     "quarantine",
@@ -25,7 +31,8 @@ TABLES: Final = (
 
 LEDGER: Final = (
     """CREATE TABLE IF NOT EXISTS turns (
-        key TEXT PRIMARY KEY,
+        number INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
         trace_id TEXT NOT NULL,
         session_id TEXT,
         live INTEGER NOT NULL,
@@ -34,16 +41,17 @@ LEDGER: Final = (
         saved_at_ms INTEGER NOT NULL,
         is_summary INTEGER NOT NULL,
         state BLOB NOT NULL
-    ) WITHOUT ROWID""",
+    )""",
     "CREATE INDEX IF NOT EXISTS live_turns ON turns (held, live) WHERE live",
     "CREATE INDEX IF NOT EXISTS turns_by_age ON turns (saved_at_ms) WHERE NOT live",
     """CREATE TABLE IF NOT EXISTS conversations (
-        key TEXT PRIMARY KEY,
+        number INTEGER PRIMARY KEY,
+        key TEXT NOT NULL UNIQUE,
         live INTEGER NOT NULL,
         held INTEGER NOT NULL,
         saved_at_ms INTEGER NOT NULL,
         state BLOB NOT NULL
-    ) WITHOUT ROWID""",
+    )""",
     "CREATE INDEX IF NOT EXISTS live_conversations ON conversations (key, held, live) WHERE live",
     "CREATE INDEX IF NOT EXISTS conversations_by_age ON conversations (saved_at_ms) WHERE NOT live",
     """CREATE TABLE IF NOT EXISTS looks (
@@ -52,10 +60,14 @@ LEDGER: Final = (
         key TEXT NOT NULL,
         PRIMARY KEY (at_ms, kind, key)
     ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS traces (
+        number INTEGER PRIMARY KEY,
+        trace_id TEXT NOT NULL UNIQUE
+    )""",
     """CREATE TABLE IF NOT EXISTS observations (
-        position INTEGER PRIMARY KEY AUTOINCREMENT,
-        span_id BLOB NOT NULL UNIQUE,
-        trace_id TEXT NOT NULL,
+        position INTEGER PRIMARY KEY,
+        trace INTEGER NOT NULL,
+        span_id BLOB NOT NULL,
         session_id TEXT,
         user_id TEXT,
         kind TEXT NOT NULL,
@@ -68,17 +80,22 @@ LEDGER: Final = (
         usage TEXT,
         service_name TEXT NOT NULL,
         service_version TEXT,
+        changed_at_ms INTEGER NOT NULL,
+        reason TEXT,
         span BLOB NOT NULL,
         envelope BLOB,
-        state TEXT NOT NULL,
-        reason TEXT,
-        changed_at_ms INTEGER NOT NULL
+        UNIQUE (trace, span_id)
     )""",
-    "CREATE INDEX IF NOT EXISTS pending ON observations (position) WHERE state = 'pending'",
-    "CREATE INDEX IF NOT EXISTS observations_by_age ON observations (state, changed_at_ms)",
-    "CREATE INDEX IF NOT EXISTS observations_by_trace ON observations (trace_id)",
+    """CREATE INDEX IF NOT EXISTS rejected ON observations (changed_at_ms)
+        WHERE reason IS NOT NULL""",
+    """CREATE TABLE IF NOT EXISTS deliveries (
+        position INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL
+    )""",
+    "CREATE INDEX IF NOT EXISTS deliveries_by_age ON deliveries (at_ms)",
     """CREATE TABLE IF NOT EXISTS scores (
-        id TEXT PRIMARY KEY,
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
         score BLOB NOT NULL,
         value REAL NOT NULL,
         claimed BLOB,
@@ -88,8 +105,8 @@ LEDGER: Final = (
         sent_at_ms INTEGER,
         reason TEXT,
         changed_at_ms INTEGER NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX IF NOT EXISTS dirty_scores ON scores (id) WHERE dirty AND claimed IS NULL",
+    )""",
+    "CREATE INDEX IF NOT EXISTS dirty_scores ON scores (number) WHERE dirty AND claimed IS NULL",
     "CREATE INDEX IF NOT EXISTS claimed_scores ON scores (id) WHERE dirty AND claimed IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS scores_by_age ON scores (dirty, changed_at_ms)",
     """CREATE TABLE IF NOT EXISTS sessions (
@@ -108,7 +125,6 @@ LEDGER: Final = (
         body BLOB NOT NULL,
         at_ms INTEGER NOT NULL
     )""",
-    "CREATE INDEX IF NOT EXISTS rejected ON observations (position) WHERE state = 'rejected'",
     """CREATE TABLE IF NOT EXISTS totals (
         name TEXT PRIMARY KEY, value INTEGER NOT NULL
     ) WITHOUT ROWID""",
@@ -125,9 +141,15 @@ LEDGER: Final = (
   recognise what comes late or again, until retention deletes it. Indexes of what is live have the
   column too: without it SQLite looks each row up, with its state, to see what is known already.
 * ``looks`` is the correlator's queue: at what it looks again, when, what for.
-* ``observations.state`` is pending → delivered | rejected; ``position`` is the order of delivery.
-  ``span_id`` is the duplicate filter. The plain columns are for sums; the rest is in ``span``.
-  Every index costs each of millions of rows, so there is none for what only people ask.
+* ``traces`` number the traces in the order in which they came up, for ``observations.trace``.
+* ``observations.position`` is the order of delivery: Langfuse has what is not behind the fact
+  ``outbox.DELIVERED_TO``, but for what it refused, which has a ``reason``. (trace, span_id) is the
+  duplicate filter. The plain columns are for sums; the rest is in ``span``.
+* ``deliveries`` tell when Langfuse took the observations up to a position, for their ages.
+* What has an id of random bytes has a number besides, in the order in which it came: rows of what
+  goes on lie side by side, so that a step writes few pages however large the ledger is. Of what
+  is random only the index is, and that is written when something is new. Every index costs each
+  of millions of rows, so there is none for what only people ask.
 * ``scores.value`` is the latest, ``claimed`` the one on its way to Langfuse at this ``revision``,
   so that a repetition is the same; ``dirty`` until they agree; ``urgent`` ones do not wait.
 * ``sessions.numbers`` are a session's totals, for people at a terminal.

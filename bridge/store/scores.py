@@ -28,7 +28,7 @@ def save(connection: sqlite3.Connection, scores: Sequence[tuple[Score, bool]], a
 def claim(connection: sqlite3.Connection, now_ms: int, limit: int) -> list[PendingScore]:
     """The scores to tell now. What was claimed before and not told is claimed again as it was."""
     due = connection.execute(_DUE, (now_ms - UPDATE_EVERY_MS, limit)).fetchall()
-    connection.executemany(_CLAIM, [(score_id,) for (score_id,) in due])
+    connection.executemany(_CLAIM, due)
     return list(_claimed(connection, limit))
 
 
@@ -56,10 +56,10 @@ _SAVE: Final = """
         urgent = urgent OR (excluded.urgent AND (dirty OR value <> excluded.value)),
         score = excluded.score, value = excluded.value, changed_at_ms = excluded.changed_at_ms"""
 _DUE: Final = """
-    SELECT id FROM scores
+    SELECT number FROM scores
     WHERE dirty AND claimed IS NULL AND (urgent OR sent_at_ms IS NULL OR sent_at_ms <= ?)
-    ORDER BY id LIMIT ?"""
-_CLAIM: Final = "UPDATE scores SET claimed = score, urgent = 0 WHERE id = ?"
+    ORDER BY number LIMIT ?"""
+_CLAIM: Final = "UPDATE scores SET claimed = score, urgent = 0 WHERE number = ?"
 """What becomes urgent while this value is on its way is a later value."""
 _CLAIMED: Final = """
     SELECT claimed, revision FROM scores WHERE dirty AND claimed IS NOT NULL ORDER BY id LIMIT ?"""

@@ -1,15 +1,13 @@
 """One assemble step as data: what the ledger makes true in one transaction, and its rows."""
 
-from binascii import unhexlify
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
-import orjson
 
 from bridge.model.counted import Series
 from bridge.model.foreign import Forwarded
-from bridge.model.observations import Level, Observation, ObservationKind
+from bridge.model.observations import Observation
 from bridge.model.outcomes import Outcome
 from bridge.model.packing import pack
 from bridge.model.requests import Progress, Signal
@@ -124,53 +122,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     looks_planned: Sequence[Look] = ()
 
 
-_KINDS: Final = {kind: kind.value for kind in ObservationKind}
-_ERROR: Final = Level.ERROR
-"""Looking them up in their classes costs more than all else of a row."""
-
-
-def observation_row(finished: Finished, at_ms: int) -> tuple[object, ...]:
-    """One row of ``observations``, as ``INSERT`` takes it."""
-    made = finished.observation
-    trace = made.trace
-    return (
-        unhexlify(made.id),
-        made.trace_id,
-        trace.session_id,
-        trace.user_id,
-        _KINDS[made.kind],
-        made.parent_id is None,
-        made.level is _ERROR,
-        made.model,
-        made.start_ms,
-        made.end_ms,
-        made.cost_picousd,
-        orjson.dumps(made.usage).decode() if made.usage else None,
-        trace.service_name,
-        trace.service_version,
-        finished.span,
-        at_ms,
-    )
-
-
-def forwarded_row(forwarded: Forwarded, at_ms: int) -> tuple[object, ...]:
-    """One row of ``observations`` for another program's span, as ``INSERT_FORWARDED`` takes it."""
-    foreign = forwarded.foreign
-    service = foreign.attributes.get("service.name", "")
-    return (
-        bytes.fromhex(foreign.trace_id + foreign.span_id),
-        foreign.trace_id,
-        foreign.session_id,
-        foreign.is_root,
-        foreign.start_ms,
-        foreign.end_ms,
-        service,
-        forwarded.span,
-        forwarded.envelope,
-        at_ms,
-    )
-
-
 def turn_rows(step: Step) -> Iterator[tuple[object, ...]]:
     """Rows of ``turns``: turns, and the traces of summaries."""
     for turn, trace_id in step.turns:
@@ -231,24 +182,23 @@ def quarantine_rows(step: Step) -> Iterator[tuple[object, ...]]:
         )
 
 
-SAVE_TURN: Final = "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SAVE_TURN: Final = """
+    INSERT INTO turns (key, trace_id, session_id, live, held, started_ms, saved_at_ms, is_summary,
+        state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET trace_id = excluded.trace_id, session_id = excluded.session_id,
+        live = excluded.live, held = excluded.held, started_ms = excluded.started_ms,
+        saved_at_ms = excluded.saved_at_ms, is_summary = excluded.is_summary,
+        state = excluded.state"""
 SAVE_SESSION: Final = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)"
-SAVE_CONVERSATION: Final = "INSERT OR REPLACE INTO conversations VALUES (?, ?, ?, ?, ?)"
+SAVE_CONVERSATION: Final = """
+    INSERT INTO conversations (key, live, held, saved_at_ms, state) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET live = excluded.live, held = excluded.held,
+        saved_at_ms = excluded.saved_at_ms, state = excluded.state"""
 TAKE_LOOK_OUT: Final = "DELETE FROM looks WHERE at_ms = ? AND kind = ? AND key = ?"
 PLAN_LOOK: Final = "INSERT OR IGNORE INTO looks VALUES (?, ?, ?)"
 QUARANTINE: Final = (
     "INSERT INTO quarantine (position, record_index, signal, records, reason, body, at_ms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-INSERT: Final = (
-    "INSERT INTO observations (span_id, trace_id, session_id, user_id, kind, is_root, is_error,"
-    " model, start_ms, end_ms, cost_picousd, usage, service_name, service_version, span, state,"
-    " changed_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)"
-    " ON CONFLICT (span_id) DO NOTHING"
-)
-INSERT_FORWARDED: Final = (
-    "INSERT INTO observations (span_id, trace_id, session_id, kind, is_root, is_error, start_ms,"
-    " end_ms, service_name, span, envelope, state, changed_at_ms)"
-    " VALUES (?, ?, ?, 'foreign', ?, 0, ?, ?, ?, ?, ?, 'pending', ?)"
-    " ON CONFLICT (span_id) DO NOTHING"
-)
+"""A row keeps its place when it is saved again (``ON CONFLICT``; ``REPLACE`` moves it to the end).
+"""

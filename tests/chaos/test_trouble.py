@@ -244,7 +244,7 @@ def assert_delivered(
 
 def rejected(data_dir: Path) -> set[str]:
     """The sessions of which Langfuse refused a span for good."""
-    query = "SELECT session_id FROM observations WHERE state = 'rejected'"
+    query = "SELECT session_id FROM observations WHERE reason IS NOT NULL"
     with contextlib.closing(sqlite3.connect(data_dir / "ledger.db")) as ledger:
         return {session for (session,) in ledger.execute(query)}
 

@@ -302,7 +302,8 @@ def test_a_span_that_langfuse_refused_is_listed_and_can_be_sent_again(
     assert "langfuse.observation.type" in capsys.readouterr().out
     assert main(["quarantine", "retry", "--all"]) == 0
     assert listed(capsys) == []
-    assert [span.span for span in made.ledger.claim(10**6, 100)] == [span.span for span in pending]
+    again = [*pending[1:], pending[0]]
+    assert [span.span for span in made.ledger.claim(10**6, 100)] == [span.span for span in again]
     assert _total(made, "dead_lettered") == 0
 
 

@@ -16,9 +16,11 @@ from bridge.store.inbox import Inbox
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.ledger import Ledger
 from bridge.store.reader import LedgerReader
+from bridge.store.schema import PAGE_BYTES as LEDGER_PAGE_BYTES
 from tests.builders import T0_MS, a_prompt, a_request
 from tests.pipeline import Pipeline, batch
 from tests.requests import an_export
+from tests.unit.store.samples import a_finished, a_step
 
 PAGE_BYTES = 4096
 REQUESTS = 1_000
@@ -334,18 +336,41 @@ def test_positions_of_a_lost_ledger_are_not_given_to_other_spans(made: Pipeline)
     assert made.local_totals().delivered == 0
 
 
+@pytest.mark.parametrize("lost", ["facts", "deliveries"])
+def test_what_langfuse_has_is_known_though_one_place_of_it_is_lost(
+    made: Pipeline, lost: str
+) -> None:
+    made.post(*(batch([a_prompt(n, prompt=f"p{n}")]) for n in range(4)))
+    made.finish(T0_MS)
+    pending = [span.position for span in made.ledger.claim(PLENTY, 1000)]
+    made.ledger.delivered(pending[:2], at_ms=T0_MS)
+    made.ledger.close()
+    with closing(sqlite3.connect(made.config.ledger_path)) as shell:
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (page,) = shell.execute(query, (lost,)).fetchone()
+    overwrite((page - 1) * LEDGER_PAGE_BYTES, b"\xff" * PAGE_BYTES)(made.config.ledger_path)
+
+    with pytest.raises(DamagedStoreError):
+        made.ledger.delivered(pending[2:3], at_ms=T0_MS)
+    replaced = made.ledger.recover()
+
+    assert replaced
+    assert replaced.cut == (lost,)
+    assert [span.position for span in made.ledger.claim(PLENTY, 1000)] == pending[2:]
+
+
 def test_an_index_that_contradicts_its_table_costs_no_row(made: Pipeline) -> None:
     made.post(*(batch([a_prompt(n, prompt=f"p{n}")]) for n in range(100)))
     made.finish(T0_MS)
     spans = len(made.spans())
     made.ledger.close()
     with closing(sqlite3.connect(made.config.ledger_path)) as shell:
-        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'pending'"
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_autoindex_observations_1'"
         (page,) = shell.execute(query).fetchone()
-    overwrite((page - 1) * PAGE_BYTES, b"\xff" * PAGE_BYTES)(made.config.ledger_path)
+    overwrite((page - 1) * LEDGER_PAGE_BYTES, b"\xff" * PAGE_BYTES)(made.config.ledger_path)
 
     with pytest.raises(DamagedStoreError):
-        made.ledger.claim(PLENTY, 1000)
+        made.ledger.commit(a_step(finished=[a_finished(1)]))
     replaced = made.ledger.recover()
 
     assert replaced

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bridge.errors import StoreError
 from bridge.langfuse.wire import decode_span
@@ -16,7 +17,7 @@ from bridge.model.outcomes import Outcome
 from bridge.store.ledger import Ledger
 from bridge.store.reader import LedgerReader, LedgerTotals
 from bridge.store.retention import PRUNE_ROWS
-from bridge.store.step import Quarantined
+from bridge.store.step import Finished, Quarantined
 from tests.unit.store.samples import a_finished, a_step
 
 
@@ -190,11 +191,34 @@ def test_what_was_delivered_or_rejected_is_not_claimed_again(ledger: Ledger, pat
     assert totals.last_delivery_ms == 50
 
 
-def test_only_the_positions_that_were_told_are_marked_as_delivered(ledger: Ledger) -> None:
+def test_what_would_skip_a_pending_span_is_not_taken_for_delivered(
+    ledger: Ledger, path: Path
+) -> None:
     ledger.commit(a_step(finished=[a_finished(number) for number in range(1, 8)]))
 
-    ledger.delivered([1, 2, 4, 6, 7], at_ms=1)
-    assert _positions(ledger, 1000, 10) == [3, 5]
+    ledger.delivered([2, 3], at_ms=1)
+    assert _positions(ledger, 10_000, 10) == [1, 2, 3, 4, 5, 6, 7]
+    ledger.rejected(1, "bad id", at_ms=1)
+    ledger.delivered([2, 3], at_ms=1)
+    assert _positions(ledger, 10_000, 10) == [4, 5, 6, 7]
+    assert (_totals(path).delivered, _totals(path).pending) == (2, 4)
+
+
+def test_a_repetition_does_not_hold_up_what_is_behind_it(ledger: Ledger) -> None:
+    ledger.commit(a_step(finished=[a_finished(1), a_finished(1), a_finished(2)]))
+    ledger.commit(a_step(finished=[a_finished(2), a_finished(3)]))
+
+    assert _positions(ledger, 10_000, 10) == [1, 3, 5]
+    ledger.delivered([1, 3, 5], at_ms=1)
+    assert _positions(ledger, 10_000, 10) == []
+
+
+def test_a_ledger_of_before_the_first_release_is_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1")
+
+    with pytest.raises(StoreError, match="let that one deliver"):
+        Ledger(path).watermark()
 
 
 def test_what_is_known_of_langfuse_is_remembered(ledger: Ledger, path: Path) -> None:
@@ -235,6 +259,40 @@ def test_retention_deletes_what_is_old_and_done_with(ledger: Ledger) -> None:
     assert (ledger.conversation("live"), ledger.conversation("done")) == (b"state", None)
     assert _positions(ledger, 1000, 10) == [3], "undelivered spans stay"
     assert ledger.prune(50, pending_too=False) == 0
+
+
+def test_retention_leaves_nothing_of_what_it_deletes(ledger: Ledger, path: Path) -> None:
+    for number in range(1, 6):
+        ledger.commit(a_step(at_ms=number, finished=[of_trace(number, number)]))
+        ledger.delivered([number], at_ms=10 * number)
+
+    assert ledger.prune(31, pending_too=False) == 3
+    assert ledger.prune(31, pending_too=False) == 0
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT position FROM deliveries").fetchall() == [(4,), (5,)]
+        assert connection.execute("SELECT count(*) FROM traces").fetchall() == [(2,)]
+
+
+def test_a_trace_that_comes_again_after_retention_has_its_observations(
+    ledger: Ledger, path: Path
+) -> None:
+    for number in (1, 2):
+        ledger.commit(a_step(at_ms=1, finished=[of_trace(number, number)]))
+    ledger.delivered([1], at_ms=2)
+    ledger.prune(10, pending_too=False)
+
+    ledger.commit(a_step(at_ms=3, finished=[of_trace(3, 1), of_trace(2, 2)]))
+    assert _positions(ledger, 10_000, 10) == [2, 3]
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT position, trace_id FROM observations JOIN traces ON trace = number"
+        told = connection.execute(query)
+        assert dict(told) == {2: "02" * 16, 3: "01" * 16}
+
+
+def of_trace(number: int, trace: int) -> Finished:
+    """An observation of another trace than those of ``a_finished``."""
+    made = a_finished(number)
+    return replace(made, observation=replace(made.observation, trace_id=f"{trace:02x}" * 16))
 
 
 def test_undelivered_spans_expire_only_where_nothing_delivers(ledger: Ledger) -> None:

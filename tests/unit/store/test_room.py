@@ -37,7 +37,9 @@ def test_room_is_made_before_anybody_is_refused() -> None:
 
 def test_room_is_made_of_what_was_delivered_first_and_the_file_shrinks(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path / "ledger.db")) as ledger:
-        ledger.commit(a_step(finished=[a_finished(n) for n in range(1, 2 * PRUNE_ROWS + 1)]))
+        ledger.commit(
+            a_step(finished=[a_finished(n, name="n" * 400) for n in range(1, 2 * PRUNE_ROWS + 1)])
+        )
         ledger.delivered(range(1, PRUNE_ROWS + 1), at_ms=10)
         ledger.delivered(range(PRUNE_ROWS + 1, 2 * PRUNE_ROWS), at_ms=20)
         ledger.checkpoint()

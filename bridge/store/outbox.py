@@ -1,0 +1,114 @@
+"""The ledger's observations on their way to Langfuse: put in, claimed, told how they ended.
+
+Works on the ledger's connection, inside its transactions.
+
+Delivery goes from the oldest to the latest and overtakes nothing. So one position says what
+Langfuse has: no row is written again when it is delivered, and no index has to tell what is
+pending. Only what Langfuse refuses is marked; it gets a new position when it is to be sent again.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from bridge.model.delivery import PendingSpan
+from bridge.store.facts import add_totals, fact, set_fact
+from bridge.store.observations import LAST_POSITION, last_position
+
+DELIVERED_TO: Final = "delivered_to"
+"""Fact: Langfuse has, or has refused, what is not behind this position."""
+
+PENDING: Final = "pending"
+"""Total: observations that wait for delivery. Counted on, since counting rows would read each."""
+
+DELIVERED: Final = "delivered"
+DEAD_LETTERED: Final = "dead_lettered"
+EXPIRED: Final = "expired"
+"""Counters of observations, besides those made (``ASSEMBLED``): answered 200 by Langfuse; refused
+by it for good; deleted undelivered by retention, which happens only where nothing delivers."""
+
+LAST_DELIVERY: Final = "last_delivery_ms"
+
+
+def claim(connection: sqlite3.Connection, max_bytes: int, max_spans: int) -> list[PendingSpan]:
+    """The oldest pending spans up to the bounds, at least one if there is any."""
+    claimed: list[PendingSpan] = []
+    size_bytes = 0
+    rows = connection.execute(_CLAIM, (delivered_to(connection), max_spans))
+    for position, span, name, version, envelope in rows:
+        size_bytes += len(span)
+        if claimed and size_bytes > max_bytes:
+            break
+        claimed.append(
+            PendingSpan(
+                position=position,
+                span=span,
+                service_name=name,
+                service_version=version,
+                envelope=envelope,
+            )
+        )
+    return claimed
+
+
+def delivered(
+    connection: sqlite3.Connection, positions: Sequence[int], at_ms: int, aged_ms: int
+) -> None:
+    """Langfuse has the oldest that were pending, as they were claimed.
+
+    Told of others it changes nothing, and they are sent once more: that happens where the file was
+    replaced while they were on their way.
+
+    Args:
+        connection: In a transaction.
+        positions: Rising. Those that are not there any more count for nothing.
+        at_ms: When, for people.
+        aged_ms: The same for the age of rows.
+    """
+    last = positions[-1]
+    pending = connection.execute(_PENDING_TO, (delivered_to(connection), last)).fetchall()
+    taken = len(pending)
+    if taken > len({position for (position,) in pending} & {*positions}):
+        return
+    set_fact(connection, DELIVERED_TO, str(max(last, delivered_to(connection))))
+    connection.execute(_NOTE_DELIVERY, (last, aged_ms))
+    add_totals(connection, {DELIVERED: taken, PENDING: -taken})
+    set_fact(connection, LAST_DELIVERY, str(at_ms))
+
+
+def rejected(connection: sqlite3.Connection, position: int, reason: str, aged_ms: int) -> None:
+    """Langfuse will never take this one."""
+    marked = connection.execute(_REJECT, (reason, aged_ms, position)).rowcount
+    add_totals(connection, {DEAD_LETTERED: marked, PENDING: -marked})
+
+
+def deliver_again(connection: sqlite3.Connection, position: int, at_ms: int) -> bool:
+    """Put what was refused behind all that is pending; False if it is not there any more."""
+    again = last_position(connection) + 1
+    moved = connection.execute(_MOVE, (again, at_ms, position)).rowcount
+    if moved:
+        set_fact(connection, LAST_POSITION, str(again))
+        add_totals(connection, {DEAD_LETTERED: -1, PENDING: 1})
+    return bool(moved)
+
+
+def delivered_to(connection: sqlite3.Connection) -> int:
+    """Up to which position nothing is pending; 0 before the first delivery."""
+    return int(fact(connection, DELIVERED_TO) or 0)
+
+
+_CLAIM: Final = (
+    "SELECT position, span, service_name, service_version, envelope FROM observations"
+    " WHERE position > ? AND reason IS NULL ORDER BY position LIMIT ?"
+)
+_PENDING_TO: Final = (
+    "SELECT position FROM observations WHERE position > ? AND position <= ? AND reason IS NULL"
+)
+_NOTE_DELIVERY: Final = "INSERT OR REPLACE INTO deliveries VALUES (?, ?)"
+_REJECT: Final = (
+    "UPDATE observations SET reason = ?, changed_at_ms = ? WHERE position = ? AND reason IS NULL"
+)
+_MOVE: Final = (
+    "UPDATE observations SET position = ?, reason = NULL, changed_at_ms = ?"
+    " WHERE position = ? AND reason IS NOT NULL"
+)
