@@ -5,7 +5,7 @@ so after any failure it is thrown away and read again.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, assert_never
 
@@ -234,13 +234,13 @@ class Assembler:
             correlator: What takes them.
             work: What of them is for this step alone.
         """
+        records = [item for item in items if type(item) is Record]
+        if len(records) == len(items) and not self._left_out:  # nearly always
+            _take_records(records, correlator, work)
+            return {}
         unreadable: dict[int, str] = {}
         place -= 1
         for item in items:
-            if type(item) is Record and not self._left_out:  # nearly all are, and nothing is
-                place += 1
-                self._take_item(item, correlator, work)
-                continue
             place += item.records if isinstance(item, Measurement) else 1
             if isinstance(item, Unreadable):
                 unreadable[place] = item.reason
@@ -254,10 +254,8 @@ class Assembler:
         self, item: Foreign | Measurement | Record, correlator: Correlator, work: Work
     ) -> None:
         match item:
-            case Record():  # first, as nearly all are
-                work.redacted += item.redacted
-                work.seen.note(item)
-                correlator.fold(item)
+            case Record():
+                _take_records([item], correlator, work)
             case Measurement():
                 work.redacted += item.redacted
                 work.seen.note(item)
@@ -361,6 +359,13 @@ class Assembler:
             self._progress = self._ledger.progress()
             self._correlator = Correlator(self._patience, self._ledger, self._bounds)
         return self._correlator
+
+
+def _take_records(records: Sequence[Record], correlator: Correlator, work: Work) -> None:
+    for record in records:
+        work.redacted += record.redacted
+        work.seen.note(record)
+        correlator.fold(record)
 
 
 def trace_settings(config: "Config") -> TraceSettings:

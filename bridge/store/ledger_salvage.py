@@ -4,6 +4,8 @@ import sqlite3
 import time
 from typing import Final
 
+from bridge.errors import DamagedStoreError
+from bridge.store import blocks
 from bridge.store.damage import Remake
 from bridge.store.facts import set_fact
 from bridge.store.observations import LAST_POSITION
@@ -25,6 +27,7 @@ def _complete_salvaged(connection: sqlite3.Connection, cut: frozenset[str]) -> N
     is missing may still be in the inbox, so that is read from its beginning, and whatever is live
     is looked at for each reason there is.
     """
+    _drop_unreadable(connection)
     (last,) = connection.execute(_LAST_POSITION).fetchone()
     set_fact(connection, LAST_POSITION, str(max(last, time.time_ns() // 1_000_000)))
     (told_to,) = connection.execute(_TOLD_TO).fetchone()
@@ -38,6 +41,19 @@ def _complete_salvaged(connection: sqlite3.Connection, cut: frozenset[str]) -> N
             connection.execute(statement)
 
 
+def _drop_unreadable(connection: sqlite3.Connection) -> None:
+    """Observations without the bytes of their spans are none; their records may come again."""
+    for (position,) in connection.execute("SELECT position FROM blocks").fetchall():
+        try:
+            blocks.Spans(connection).at(position)
+        except DamagedStoreError:
+            connection.execute("DELETE FROM blocks WHERE position = ?", (position,))
+    connection.execute(_DROP_WITHOUT_SPAN)
+
+
+_DROP_WITHOUT_SPAN: Final = """
+    DELETE FROM observations WHERE reason IS NULL AND position < ifnull((SELECT first FROM blocks
+        WHERE blocks.position >= observations.position ORDER BY blocks.position LIMIT 1), 1e19)"""
 _LAST_POSITION: Final = "SELECT ifnull(max(position), 0) FROM observations"
 _TOLD_TO: Final = "SELECT ifnull(max(position), 0) FROM deliveries"
 _PENDING_AS_COUNTED: Final = """

@@ -12,6 +12,7 @@ import orjson
 
 from bridge.model.foreign import Forwarded
 from bridge.model.observations import Level, ObservationKind
+from bridge.store import blocks
 from bridge.store.facts import fact, set_fact
 from bridge.store.step import Finished
 
@@ -37,10 +38,15 @@ class KnownTraces(dict[str, int]):
     def __missing__(self, trace_id: str) -> int:
         if len(self) >= KEPT_TRACES:
             self.clear()
-        self._connection.execute(_NEW_TRACE, (trace_id,))
-        (number,) = self._connection.execute(_TRACE, (trace_id,)).fetchone()
-        self[trace_id] = number
-        return int(number)
+        number = self[trace_id] = self._found(trace_id) or self._made(trace_id)
+        return number
+
+    def _found(self, trace_id: str) -> int | None:
+        row = self._connection.execute(_TRACE, (trace_id,)).fetchone()
+        return row[0] if row else None
+
+    def _made(self, trace_id: str) -> int:
+        return self._connection.execute(_NEW_TRACE, (trace_id,)).lastrowid or 0
 
 
 def insert(
@@ -55,6 +61,7 @@ def insert(
         _row(position, traces[each.observation.trace_id], each, at_ms)
         for position, each in enumerate(finished, last + 1)
     ]
+    blocks.write(connection, last + 1, [each.span for each in finished])
     new = _insert(connection, rows, last)
     return [each for each, is_new in zip(finished, new, strict=True) if is_new]
 
@@ -71,6 +78,7 @@ def insert_forwarded(
         _forwarded_row(position, traces[each.foreign.trace_id], each, at_ms)
         for position, each in enumerate(forwarded, last + 1)
     ]
+    blocks.write(connection, last + 1, [each.span for each in forwarded])
     return sum(_insert(connection, rows, last))
 
 
@@ -115,7 +123,6 @@ def _row(position: int, trace: int, finished: Finished, at_ms: int) -> Row:
         facts.service_name,
         facts.service_version,
         at_ms,
-        finished.span,
         None,
     )
 
@@ -142,7 +149,6 @@ def _forwarded_row(position: int, trace: int, forwarded: Forwarded, at_ms: int) 
         service,
         no_version,
         at_ms,
-        forwarded.span,
         forwarded.envelope,
     )
 
@@ -150,9 +156,9 @@ def _forwarded_row(position: int, trace: int, forwarded: Forwarded, at_ms: int) 
 _INSERT: Final = (
     "INSERT INTO observations (position, trace, span_id, session_id, user_id, kind, is_root,"
     " is_error, model, start_ms, end_ms, cost_picousd, usage, service_name, service_version,"
-    " changed_at_ms, span, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " changed_at_ms, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (trace, span_id) DO NOTHING"
 )
 _ADDED: Final = "SELECT position FROM observations WHERE position > ?"
-_NEW_TRACE: Final = "INSERT OR IGNORE INTO traces (trace_id) VALUES (?)"
+_NEW_TRACE: Final = "INSERT INTO traces (trace_id) VALUES (?)"
 _TRACE: Final = "SELECT number FROM traces WHERE trace_id = ?"

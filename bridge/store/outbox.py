@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from bridge.model.delivery import PendingSpan
+from bridge.store import blocks
+from bridge.store.blocks import Spans
 from bridge.store.facts import add_totals, fact, set_fact
 from bridge.store.observations import LAST_POSITION, last_position
 
@@ -33,9 +35,11 @@ LAST_DELIVERY: Final = "last_delivery_ms"
 def claim(connection: sqlite3.Connection, max_bytes: int, max_spans: int) -> list[PendingSpan]:
     """The oldest pending spans up to the bounds, at least one if there is any."""
     claimed: list[PendingSpan] = []
+    spans = Spans(connection)
     size_bytes = 0
     rows = connection.execute(_CLAIM, (delivered_to(connection), max_spans))
-    for position, span, name, version, envelope in rows:
+    for position, name, version, envelope in rows:
+        span = spans.at(position)
         size_bytes += len(span)
         if claimed and size_bytes > max_bytes:
             break
@@ -77,19 +81,23 @@ def delivered(
 
 
 def rejected(connection: sqlite3.Connection, position: int, reason: str, aged_ms: int) -> None:
-    """Langfuse will never take this one."""
-    marked = connection.execute(_REJECT, (reason, aged_ms, position)).rowcount
+    """Langfuse will never take this one, which is kept for people."""
+    span = Spans(connection).at(position)
+    marked = connection.execute(_REJECT, (reason, aged_ms, span, position)).rowcount
     add_totals(connection, {DEAD_LETTERED: marked, PENDING: -marked})
 
 
 def deliver_again(connection: sqlite3.Connection, position: int, at_ms: int) -> bool:
     """Put what was refused behind all that is pending; False if it is not there any more."""
+    row = connection.execute(REFUSED_SPAN, (position,)).fetchone()
+    if row is None:
+        return False
     again = last_position(connection) + 1
-    moved = connection.execute(_MOVE, (again, at_ms, position)).rowcount
-    if moved:
-        set_fact(connection, LAST_POSITION, str(again))
-        add_totals(connection, {DEAD_LETTERED: -1, PENDING: 1})
-    return bool(moved)
+    connection.execute(_MOVE, (again, at_ms, position))
+    blocks.write(connection, again, row)
+    set_fact(connection, LAST_POSITION, str(again))
+    add_totals(connection, {DEAD_LETTERED: -1, PENDING: 1})
+    return True
 
 
 def delivered_to(connection: sqlite3.Connection) -> int:
@@ -98,7 +106,7 @@ def delivered_to(connection: sqlite3.Connection) -> int:
 
 
 _CLAIM: Final = (
-    "SELECT position, span, service_name, service_version, envelope FROM observations"
+    "SELECT position, service_name, service_version, envelope FROM observations"
     " WHERE position > ? AND reason IS NULL ORDER BY position LIMIT ?"
 )
 _PENDING_TO: Final = (
@@ -106,9 +114,12 @@ _PENDING_TO: Final = (
 )
 _NOTE_DELIVERY: Final = "INSERT OR REPLACE INTO deliveries VALUES (?, ?)"
 _REJECT: Final = (
-    "UPDATE observations SET reason = ?, changed_at_ms = ? WHERE position = ? AND reason IS NULL"
+    "UPDATE observations SET reason = ?, changed_at_ms = ?, span = ?"
+    " WHERE position = ? AND reason IS NULL"
 )
+REFUSED_SPAN: Final = "SELECT span FROM observations WHERE position = ? AND reason IS NOT NULL"
+"""Its bytes, by position."""
 _MOVE: Final = (
-    "UPDATE observations SET position = ?, reason = NULL, changed_at_ms = ?"
-    " WHERE position = ? AND reason IS NOT NULL"
+    "UPDATE observations SET position = ?, reason = NULL, changed_at_ms = ?, span = NULL"
+    " WHERE position = ?"
 )

@@ -88,7 +88,7 @@ class Quarantine:
 
     def content(self, item: SetAside) -> bytes | None:
         """Its bytes; None when it is gone by now."""
-        statement = _SPAN_BYTES if item.ending is Ending.DEAD_LETTERED else _BYTES
+        statement = outbox.REFUSED_SPAN if item.ending is Ending.DEAD_LETTERED else _BYTES
         with self._connected() as connection:
             row = connection.execute(statement, (_number(item),)).fetchone()
         return row[0] if row else None
@@ -205,6 +205,5 @@ _SPANS: Final = (
     " WHERE reason IS NOT NULL ORDER BY position"
 )
 _BYTES: Final = "SELECT body FROM quarantine WHERE id = ?"
-_SPAN_BYTES: Final = "SELECT span FROM observations WHERE position = ? AND reason IS NOT NULL"
 _DROP: Final = "DELETE FROM quarantine WHERE id = ? RETURNING length(body)"
 _DROP_SPAN: Final = "DELETE FROM observations WHERE position = ? AND reason IS NOT NULL"

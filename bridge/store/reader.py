@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from bridge.model.packing import unpacker
 from bridge.model.sessions import SessionNumbers
 from bridge.model.views import NO_SESSION, SessionSummary, TraceView
 from bridge.store import counts, damage
+from bridge.store.blocks import Spans
 from bridge.store.inbox_schema import InboxTotals
 from bridge.store.ledger import (
     COST_GAPS,
@@ -212,12 +214,18 @@ class LedgerReader:
         self, connection: sqlite3.Connection, row: tuple[str, str | None, int, int]
     ) -> TraceView:
         trace_id, session_id, live, is_summary = row
-        rows = connection.execute(_OBSERVATIONS, (trace_id,))
+        spans = Spans(connection)
+        found = [
+            (start_ms, position, self._decode_span(span or spans.at(position), name, version))
+            for position, start_ms, name, version, span in connection.execute(
+                _OBSERVATIONS, (trace_id,)
+            )
+        ]
         return TraceView(
             trace_id=trace_id,
             session_id=session_id,
             live=bool(live),
-            observations=tuple(self._decode_span(*row) for row in rows),
+            observations=tuple(observation for *_, observation in sorted(found, key=_BY_TIME)),
             is_summary=bool(is_summary),
         )
 
@@ -357,7 +365,8 @@ _TURNS_BY_TRACE: Final = (
     " WHERE trace_id LIKE ? ESCAPE '\\' ORDER BY started_ms, trace_id"
 )
 _OBSERVATIONS: Final = (
-    "SELECT span, service_name, service_version FROM observations"
+    "SELECT position, start_ms, service_name, service_version, span FROM observations"
     " WHERE trace = (SELECT number FROM traces WHERE trace_id = ?) AND envelope IS NULL"
-    " ORDER BY start_ms, position"
+    " ORDER BY position"
 )
+_BY_TIME: Final = itemgetter(0, 1)

@@ -10,6 +10,7 @@ from typing import Final
 from bridge.store.facts import add_totals
 from bridge.store.outbox import EXPIRED, PENDING, delivered_to
 
+MAX_POSITION: Final = 2**63 - 1
 PRUNE_ROWS: Final = 200
 """Rows of each table deleted in one transaction, so that nobody waits for long."""
 
@@ -20,6 +21,7 @@ def prune(connection: sqlite3.Connection, before_ms: int) -> int:
     deleted += sum(connection.execute(each, (before_ms, PRUNE_ROWS)).rowcount for each in _PRUNE)
     connection.execute(_PRUNE_TRACES, (PRUNE_ROWS,))
     connection.execute(_PRUNE_DELIVERIES, (PRUNE_ROWS,))
+    connection.execute(_PRUNE_BLOCKS, (PRUNE_ROWS,))
     return deleted
 
 
@@ -62,6 +64,9 @@ _PRUNE_DELIVERIES: Final = f"""
     DELETE FROM deliveries WHERE position IN (SELECT position FROM deliveries
         WHERE position < ({_OLDEST}) ORDER BY position LIMIT ?)"""  # noqa: S608 - likewise
 """One stays for the oldest observation: it tells its age."""
+_PRUNE_BLOCKS: Final = f"""
+    DELETE FROM blocks WHERE position IN (SELECT position FROM blocks
+        WHERE position < ifnull(({_OLDEST}), {MAX_POSITION}) ORDER BY position LIMIT ?)"""  # noqa: S608 - likewise
 _PRUNE_TRACES: Final = f"""
     DELETE FROM traces WHERE number IN (SELECT number FROM traces
         WHERE number < (SELECT trace FROM observations WHERE position = ({_OLDEST}))

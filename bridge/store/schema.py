@@ -20,6 +20,7 @@ TABLES: Final = (
     "looks",
     "traces",
     "observations",
+    "blocks",
     "deliveries",
     "scores",
     "sessions",
@@ -82,12 +83,17 @@ LEDGER: Final = (
         service_version TEXT,
         changed_at_ms INTEGER NOT NULL,
         reason TEXT,
-        span BLOB NOT NULL,
         envelope BLOB,
+        span BLOB,
         UNIQUE (trace, span_id)
     )""",
     """CREATE INDEX IF NOT EXISTS rejected ON observations (changed_at_ms)
         WHERE reason IS NOT NULL""",
+    """CREATE TABLE IF NOT EXISTS blocks (
+        position INTEGER PRIMARY KEY,
+        first INTEGER NOT NULL,
+        spans BLOB NOT NULL
+    )""",
     """CREATE TABLE IF NOT EXISTS deliveries (
         position INTEGER PRIMARY KEY,
         at_ms INTEGER NOT NULL
@@ -144,7 +150,8 @@ LEDGER: Final = (
 * ``traces`` number the traces in the order in which they came up, for ``observations.trace``.
 * ``observations.position`` is the order of delivery: Langfuse has what is not behind the fact
   ``outbox.DELIVERED_TO``, but for what it refused, which has a ``reason``. (trace, span_id) is the
-  duplicate filter. The plain columns are for sums; the rest is in ``span``.
+  duplicate filter. The plain columns are for sums; the rest is in the span, which is in ``blocks``
+  under the position, and of what was refused in the row: that may stay longer than its block.
 * ``deliveries`` tell when Langfuse took the observations up to a position, for their ages.
 * What has an id of random bytes has a number besides, in the order in which it came: rows of what
   goes on lie side by side, so that a step writes few pages however large the ledger is. Of what

@@ -359,6 +359,28 @@ def test_what_langfuse_has_is_known_though_one_place_of_it_is_lost(
     assert [span.position for span in made.ledger.claim(PLENTY, 1000)] == pending[2:]
 
 
+def test_of_a_block_with_wrong_bytes_the_rest_of_the_ledger_is_saved(made: Pipeline) -> None:
+    for number in range(3):
+        made.post(batch([a_prompt(number, prompt=f"p{number}")]))
+        made.finish(T0_MS)
+    whole = [span.span for span in made.ledger.claim(PLENTY, 1000)]
+    made.ledger.close()
+    with closing(sqlite3.connect(made.config.ledger_path)) as shell:
+        shell.execute(
+            "UPDATE blocks SET spans = x'00' WHERE position = (SELECT min(position) FROM blocks)"
+        )
+        shell.commit()
+
+    with pytest.raises(DamagedStoreError):
+        made.ledger.claim(PLENTY, 1000)
+    assert made.ledger.recover()
+
+    left = [span.span for span in made.ledger.claim(PLENTY, 1000)]
+    assert left == whole[-len(left) :]
+    assert 0 < len(left) < len(whole)
+    assert made.local_totals().pending == len(left)
+
+
 def test_an_index_that_contradicts_its_table_costs_no_row(made: Pipeline) -> None:
     made.post(*(batch([a_prompt(n, prompt=f"p{n}")]) for n in range(100)))
     made.finish(T0_MS)

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
+from isal import isal_zlib
 
 from bridge.app.assembler import Assembler
 from bridge.config import Config
-from bridge.store import ledger, observations, outbox, retention, scores
+from bridge.store import blocks, ledger, observations, outbox, retention, scores
 from bridge.store.facts import set_fact
 from bridge.store.inbox import Inbox
 from bridge.store.inbox_reader import InboxReader
@@ -29,15 +31,19 @@ from tests.unit.store.samples import a_finished, a_step
 
 ROWS = int(os.environ.get("STORE_ROWS", "20000"))
 READY_S = 2.0
+A_BLOCK = isal_zlib.compress(msgspec.msgpack.encode([bytes(600)] * 10))
 SMALL = ("totals", "facts")
 """Tables of a few rows, whose names a scan may have."""
 
 FILL = """
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
     INSERT INTO observations (position, trace, span_id, session_id, kind, is_root, is_error,
-        start_ms, end_ms, service_name, span, changed_at_ms)
+        start_ms, end_ms, service_name, changed_at_ms)
     SELECT i + 1, i / 20 + 2, randomblob(8), hex(i / 200), 'generation', 0, 0, i, i + 5,
-        'claude-code', zeroblob(600), i FROM n"""
+        'claude-code', i FROM n"""
+FILL_BLOCKS = """
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+    INSERT INTO blocks SELECT 10 * i + 1, 10 * i - 8, ? FROM n"""
 FILL_TRACES = """
     WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
     INSERT INTO traces SELECT i + 2, hex(i) FROM n"""
@@ -60,6 +66,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(folder / "ledger.db")) as filling:
         filling.execute("PRAGMA synchronous = OFF")
         filling.execute(FILL, (ROWS,))
+        filling.execute(FILL_BLOCKS, (ROWS // 10, A_BLOCK))
         filling.execute(FILL_TRACES, (ROWS // 20,))
         filling.execute(FILL_DELIVERIES, (ROWS // 10 - 10,))
         set_fact(filling, LAST_POSITION, str(ROWS + 1))
@@ -99,6 +106,7 @@ def prune_steps_s(opened: Ledger) -> Iterator[float]:
 def statements() -> list[str]:
     """Every query and change that the worker makes at run time."""
     named = [
+        *vars(blocks).items(),
         *vars(ledger).items(),
         *vars(observations).items(),
         *vars(outbox).items(),
