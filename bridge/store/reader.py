@@ -106,7 +106,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
         open_sessions: Sessions, or installations that tell none, of which something goes on.
         held_since_ms: Start of the oldest turn that holds records, by the client's clock.
         pending_since_ms: When the oldest pending observation was made.
-        counts: (name, labels, value): the series of the table ``counts``.
+        counts: (name, labels, value): the series and their sums.
     """
 
     scores: dict[str, int]

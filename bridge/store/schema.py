@@ -26,7 +26,8 @@ TABLES: Final = (
     "sessions",
     "quarantine",
     "totals",
-    "counts",
+    "series",
+    "sums",
     "facts",
 )
 
@@ -134,12 +135,13 @@ LEDGER: Final = (
     """CREATE TABLE IF NOT EXISTS totals (
         name TEXT PRIMARY KEY, value INTEGER NOT NULL
     ) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS counts (
+    """CREATE TABLE IF NOT EXISTS series (
+        number INTEGER PRIMARY KEY,
         name TEXT NOT NULL,
         labels TEXT NOT NULL, -- a JSON object, its keys sorted
-        value INTEGER NOT NULL,
-        PRIMARY KEY (name, labels)
-    ) WITHOUT ROWID""",
+        UNIQUE (name, labels)
+    )""",
+    "CREATE TABLE IF NOT EXISTS sums (number INTEGER PRIMARY KEY, value INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
 )
 """
@@ -162,7 +164,7 @@ LEDGER: Final = (
 * ``sessions.numbers`` are a session's totals, for people at a terminal.
 * ``quarantine.body`` is as ``step.Quarantined`` says; ``totals`` has the sum of their bytes.
 * ``totals`` count record outcomes and observations; ``facts`` hold the watermark and what is known
-  of Langfuse. ``counts`` are what Prometheus is shown besides, by labels.
+  of Langfuse. ``series`` with their ``sums`` are what Prometheus is shown besides, by labels.
 """
 
 

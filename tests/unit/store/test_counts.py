@@ -71,7 +71,7 @@ def test_no_number_of_a_client_is_too_large_or_takes_anything_away(
 def test_what_is_remembered_of_rows_changes_none(numbers: list[int], kept: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch, sqlite3.connect(":memory:") as connection:
         make_tables(connection)
-        patch.setattr(counts, "KEPT_ROWS", kept)
+        patch.setattr(counts, "KEPT_SERIES", kept)
         patch.setattr(counts, "max_series", lambda _name: most)
         known = counts.KnownSeries(connection)
         for number in numbers:
