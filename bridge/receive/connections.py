@@ -44,7 +44,7 @@ LOOPS_TO_ACCEPT: Final = 3
 
 NEVER_S: Final = math.inf
 
-BUFFER_BYTES: Final = 64 * 1024
+BUFFER_BYTES: Final = 512 * 1024
 """What is read at once, into one buffer for all connections. asyncio would ask the system for
 256 KiB each time and give back what was not needed, and that costs more than the reading."""
 
