@@ -6,7 +6,6 @@ costs more than a row does. Everything here happens inside the caller's transact
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -48,11 +47,11 @@ def change_totals(connection: sqlite3.Connection, changes: Mapping[str, int]) ->
 
 def totals_of(requests: Sequence[ExportRequest]) -> Mapping[str, int]:
     """What appending them adds to the totals."""
-    changes = Counter({KEPT_REQUESTS: len(requests)})
-    for request in requests:
-        changes[ACCEPTED] += request.records
-        changes[KEPT_RECORDS[request.signal]] += request.records
-    return changes
+    changes = {
+        name: sum([request.records for request in requests if request.signal is signal])
+        for signal, name in KEPT_RECORDS.items()
+    }
+    return {KEPT_REQUESTS: len(requests), ACCEPTED: sum(changes.values()), **changes}
 
 
 def _runs(group: Sequence[Packed]) -> Iterator[Sequence[Packed]]:
