@@ -8,8 +8,10 @@ its own, beside a socket that the supervisor keeps so that nobody else takes it.
 import asyncio
 import socket
 import sys
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +26,7 @@ from bridge.app.senders import Senders
 from bridge.clock import SystemClock
 from bridge.errors import StoreError
 from bridge.model.requests import Signal
+from bridge.model.tokens import Token
 from bridge.receive.access import Access
 from bridge.receive.budget import MAX_BYTES, Budget
 from bridge.receive.http import make_app
@@ -88,6 +91,7 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
         hosts=hosts(config),
     )
     doors = Doors.of(config)
+    loop, halt = asyncio.get_running_loop(), threading.Event()
     http = await doors.serve_http(app, listening)
     listeners: list[_Listens] = [http]
     try:
@@ -105,13 +109,18 @@ async def receive(config: "Config", stop: asyncio.Event, listening: socket.socke
             )
         child.tell_ready()
         async with asyncio.TaskGroup() as tasks:
-            tidy = partial(asyncio.to_thread, housekeeping.tidy)
-            tasks.create_task(child.every(HOUSEKEEPING_S, stop, tidy), name="tidy")
-            renew = partial(_renew, senders, access)
-            tasks.create_task(child.every(TOKENS_S, stop, renew), name="tokens")
-            certify = partial(doors.renew, http)
-            tasks.create_task(child.every(HOUSEKEEPING_S, stop, certify), name="certificates")
+            tidy = partial(again_and_again, HOUSEKEEPING_S, halt, housekeeping.tidy)
+            tasks.create_task(asyncio.to_thread(tidy), name="tidy")
+            renew = partial(_renew, senders, partial(_put_in_force, loop, access))
+            watch = partial(again_and_again, TOKENS_S, halt, renew)
+            tasks.create_task(asyncio.to_thread(watch), name="tokens")
+            if doors.certificates is not None:
+                certify = partial(doors.renew, http)
+                tasks.create_task(child.every(HOUSEKEEPING_S, stop, certify), name="certificates")
+            await stop.wait()
+            halt.set()
     finally:
+        halt.set()
         await asyncio.gather(*(listener.close() for listener in listeners))
         await intake.close()
         await asyncio.to_thread(housekeeping.finish)
@@ -156,11 +165,29 @@ async def _serve_grpc(
     )
 
 
-async def _renew(senders: Senders, access: Access) -> None:
-    """Put the tokens of a changed file in force."""
-    if await asyncio.to_thread(senders.renew):
-        access.replace(senders.tokens)
+def again_and_again(interval_s: float, halt: threading.Event, work: Callable[[], None]) -> None:
+    """Do ``work`` on this thread, ``interval_s`` apart, until ``halt`` is set.
+
+    A timer of the event loop that has it done on a thread takes several times as long as it does
+    itself where there is nothing to do.
+    """
+    work()
+    while not halt.wait(interval_s):
+        work()
+
+
+def _renew(senders: Senders, put_in_force: Callable[[Sequence[Token] | None], None]) -> None:
+    """Have the tokens of a changed file put in force. Blocks."""
+    if senders.renew():
+        put_in_force(senders.tokens)
         log.info("tokens.reloaded", in_force=len(senders.tokens or ()))
+
+
+def _put_in_force(
+    loop: asyncio.AbstractEventLoop, access: Access, tokens: Sequence[Token] | None
+) -> None:
+    """The event loop owns ``access``."""
+    loop.call_soon_threadsafe(access.replace, tokens)
 
 
 class Housekeeping:
@@ -201,6 +228,8 @@ class Housekeeping:
 
     def _release(self) -> int:
         """Delete what is below the watermark of this inbox; how many requests are left."""
+        if not self._inbox.totals().kept_requests:
+            return 0
         watermark = self._ledger.watermark(self._inbox.generation())
         self._inbox.release(dict.fromkeys(Signal, watermark))
         return self._inbox.totals().kept_requests

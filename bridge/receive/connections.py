@@ -10,14 +10,15 @@ aiohttp has no time limit for a head that trickles in, and none for an answer th
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
 from aiohttp import web
 
+from bridge.receive.budget import Share
 from bridge.receive.journal import connection_logger, note
 from bridge.receive.repeats import Desk, Repeats
 
@@ -47,6 +48,9 @@ NEVER_S: Final = math.inf
 BUFFER_BYTES: Final = 64 * 1024
 """What is read at once, into one buffer for all connections. asyncio would ask the system for
 256 KiB each time and give back what was not needed, and that costs more than the reading."""
+LARGE_BUFFER_BYTES: Final = 512 * 1024
+"""The same for a body that has its share of what bodies may hold together. Elsewhere as much as
+this might come from every connection before anybody wants it."""
 
 WAITER: Final = "_waiter"
 """What aiohttp's handler has, other than None, only while it waits for the next request. It is not
@@ -79,7 +83,8 @@ class Connections:
     def __init__(self, server: web.Server, limits: ConnectionLimits, desk: Desk) -> None:
         self.limits = limits
         self.desk = desk
-        self.buffer = memoryview(bytearray(BUFFER_BYTES))
+        self.large_buffer = memoryview(bytearray(LARGE_BUFFER_BYTES))
+        self.buffer = self.large_buffer[:BUFFER_BYTES]
         self._server = server
         self._loop = asyncio.get_running_loop()
         self._logger = connection_logger()
@@ -228,6 +233,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         super().__init__(server, **options)
         self.crowded = False
         self._was_used = False
+        self._share: Share | None = None
         self.connections = connections
         self.watchdog = Watchdog(connections.limits, self.abort)
         self.repeats = Repeats(connections.desk, self)
@@ -250,11 +256,22 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  asyncio's own
         """Where to put what comes next; it is taken out again before anything else happens."""
+        if self._share is not None and self._share.held_bytes:
+            return self.connections.large_buffer
         return self.connections.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take it out."""
-        self.data_received(bytes(self.connections.buffer[:nbytes]))
+        self.data_received(bytes(self.connections.large_buffer[:nbytes]))
+
+    @contextmanager
+    def reading(self, share: Share) -> Iterator[None]:
+        """A body is read that has this share."""
+        self._share = share
+        try:
+            yield
+        finally:
+            self._share = None
 
     def data_received(self, data: bytes) -> None:
         """Take it as a repetition, or have aiohttp read it."""

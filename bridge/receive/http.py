@@ -329,13 +329,14 @@ class _Receiver:
             raise IntakeUnavailableError("too many connections", RETRY_AFTER_S)
         sender = self._access.admit(request.headers)
         head = check_head(request.path, request.method, request.headers)
+        connection = connection_of(request)
         with self._budget.share() as share:
-            body = await read_body(request, self._limits, share)
-            repeats = connection_of(request).repeats
-            repeats.body_came(len(body))
+            with connection.reading(share):
+                body = await read_body(request, self._limits, share)
+            connection.repeats.body_came(len(body))
             await self._keep(head, sender, body)
         if _may_be_repeated(request):
-            repeats.remember(Known(head, sender))
+            connection.repeats.remember(Known(head, sender))
 
     async def _keep(self, head: Head, sender: Sender, body: bytes) -> None:
         records = await self._count(head, body)

@@ -26,7 +26,7 @@ from bridge.otlp.wire import check_utf8
 SURROGATE_ESCAPE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 SMALL_BYTES: Final = 64 * 1024
-RUN_BYTES: Final = 16 * 1024
+RUN_BYTES: Final = 32 * 1024
 """A larger body is read in runs of resources. What is built of all of it would be taken from the
 system and given back for every body, which costs as much as building it, and to read each resource
 alone costs more around it. A gateway's body has many resources, each of a few records."""

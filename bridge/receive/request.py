@@ -29,6 +29,9 @@ MAX_JSON_DEPTH: Final = 200
 """Protobuf ends at 100 nested messages, two for each level of an AnyValue. A level is three
 brackets in JSON, so whatever can be said in protobuf can be said in JSON."""
 
+ENCODINGS: Final[Mapping[str, Encoding]] = {str(encoding): encoding for encoding in Encoding}
+"""By their media types."""
+
 EXPORT_PATH: Final = re.compile(r"(?:/.*)?/v1/(logs|metrics|traces)/*")
 
 
@@ -105,7 +108,7 @@ def check_head(path: str, method: str, headers: Mapping[str, str]) -> Head:
 def encoding_of(headers: Mapping[str, str]) -> Encoding | None:
     """The encoding ``Content-Type`` names, parameters such as charset aside; None for others."""
     media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Encoding(media_type) if media_type in set(Encoding) else None
+    return ENCODINGS.get(media_type)
 
 
 def check_size(size_bytes: int, max_body_bytes: int) -> None:

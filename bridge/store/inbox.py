@@ -6,7 +6,8 @@ assembler's watermark), how many appends share one commit (``receive.intake``).
 
 ::
 
-    requests   one row per export request; position = rowid, so appending writes at the end only
+    requests   one row per export request; position = rowid, so appending writes at the end only;
+               its body compressed (``packing``)
     parts      what a large body has behind its first ``PART_BYTES``
     totals     accepted          records ever appended
                kept_requests     rows in ``requests``
@@ -41,6 +42,7 @@ from bridge.store.inbox_schema import (
     make_tables,
     schema_version,
 )
+from bridge.store.packing import packed
 from bridge.store.sqlite import connect, identity, reported, shrink, unused_pages
 
 RETRY_AFTER_S: Final = 2
@@ -138,8 +140,9 @@ class Inbox:
         try:
             if self._damage:  # nobody is kept waiting while the file is being replaced
                 raise DamagedStoreError(str(self._damage))
+            group = [*map(packed, requests)]
             with self._lock, self._reported(), self._transaction() as connection:
-                append(connection, requests)
+                append(connection, group)
                 change_totals(connection, totals_of(requests))
             self._appended = True
         except (sqlite3.Error, StoreError) as error:

@@ -6,7 +6,6 @@ costs more than a row does. Everything here happens inside the caller's transact
 
 import json
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
@@ -14,6 +13,7 @@ from typing import Final
 
 from bridge.model.requests import ExportRequest
 from bridge.store.inbox_schema import ACCEPTED, KEPT_RECORDS, KEPT_REQUESTS, PART_BYTES, TOTALS
+from bridge.store.packing import Packed
 
 APPEND: Final = (
     "INSERT INTO requests (received_at_ms, signal, encoding, gzipped, records, sender, fixed, body)"
@@ -30,14 +30,14 @@ COUNT: Final = f"UPDATE totals SET value = value + CASE name {' '.join(WHEN)} EL
 UNCHANGED: Final = dict.fromkeys(TOTALS, 0)
 
 
-def append(connection: sqlite3.Connection, requests: Sequence[ExportRequest]) -> None:
+def append(connection: sqlite3.Connection, group: Sequence[Packed]) -> None:
     """Append requests in their order."""
     last = 0
-    for run in _runs(requests):
+    for run in _runs(group):
         values = [*chain.from_iterable(map(_values, run))]
         last = connection.execute(_statement(len(run)), values).lastrowid or 0
-    if any(len(request.body) > PART_BYTES for request in requests):
-        connection.executemany(APPEND_PART, _parts(last - len(requests) + 1, requests))
+    if any(len(each.body) > PART_BYTES for each in group):
+        connection.executemany(APPEND_PART, _parts(last - len(group) + 1, group))
 
 
 def change_totals(connection: sqlite3.Connection, changes: Mapping[str, int]) -> None:
@@ -47,22 +47,22 @@ def change_totals(connection: sqlite3.Connection, changes: Mapping[str, int]) ->
 
 def totals_of(requests: Sequence[ExportRequest]) -> Mapping[str, int]:
     """What appending them adds to the totals."""
-    changes = Counter({KEPT_REQUESTS: len(requests)})
-    for request in requests:
-        changes[ACCEPTED] += request.records
-        changes[KEPT_RECORDS[request.signal]] += request.records
-    return changes
+    changes = {
+        name: sum([request.records for request in requests if request.signal is signal])
+        for signal, name in KEPT_RECORDS.items()
+    }
+    return {KEPT_REQUESTS: len(requests), ACCEPTED: sum(changes.values()), **changes}
 
 
-def _runs(requests: Sequence[ExportRequest]) -> Iterator[Sequence[ExportRequest]]:
+def _runs(group: Sequence[Packed]) -> Iterator[Sequence[Packed]]:
     at = 0
-    while at < len(requests):
-        run = next(run for rows in RUNS if _is_run(run := requests[at : at + rows], rows))
+    while at < len(group):
+        run = next(run for rows in RUNS if _is_run(run := group[at : at + rows], rows))
         yield run
         at += len(run)
 
 
-def _is_run(run: Sequence[ExportRequest], rows: int) -> bool:
+def _is_run(run: Sequence[Packed], rows: int) -> bool:
     whole = len(run) == rows
     return whole and (rows == 1 or sum(len(each.body) for each in run) <= RUN_BYTES)
 
@@ -73,23 +73,24 @@ def _statement(rows: int) -> str:
     return APPEND + ", ".join([ROW] * rows)
 
 
-def _values(request: ExportRequest) -> tuple[int, str, str, int, int, str, str, bytes]:
+def _values(packed: Packed) -> tuple[int, str, str, int, int, str, str, bytes]:
+    request, packing, body = packed
     # Of the very types that SQLite knows: for a subclass the module looks for an adapter first.
     return (
         request.received_at_ms,
         str(request.signal),
         str(request.encoding),
-        int(request.gzipped),
+        packing,
         request.records,
         request.sender,
         json.dumps(request.fixed) if request.fixed else "{}",
-        request.body[:PART_BYTES],
+        body[:PART_BYTES],
     )
 
 
-def _parts(first: int, requests: Sequence[ExportRequest]) -> Iterator[tuple[int, int, memoryview]]:
+def _parts(first: int, group: Sequence[Packed]) -> Iterator[tuple[int, int, memoryview]]:
     """Rows of ``parts`` for requests that were inserted one behind the other."""
-    for position, request in enumerate(requests, first):
-        body = memoryview(request.body)
+    for position, packed in enumerate(group, first):
+        body = memoryview(packed.body)
         for number, at in enumerate(range(PART_BYTES, len(body), PART_BYTES)):
             yield position, number, body[at : at + PART_BYTES]

@@ -19,6 +19,7 @@ from bridge.store.inbox_schema import (
     schema_version,
     totals_of,
 )
+from bridge.store.packing import OURS, unpacked, unpacked_bytes
 from bridge.store.sqlite import connect, identity, reported
 
 READ: Final = (
@@ -176,8 +177,10 @@ def _take(
 
 
 def _size(connection: sqlite3.Connection, row: Row) -> int:
-    """Of the whole body, without reading its parts."""
-    position, first = row[0], row[-1]
+    """Of the whole body as it came, without reading its parts where they may be many."""
+    position, packing, first = row[0], row[4], row[-1]
+    if packing == OURS:
+        return unpacked_bytes(_whole(connection, position, first))
     if len(first) < PART_BYTES:
         return len(first)
     parts_bytes: int = connection.execute(PARTS_BYTES, (position,)).fetchone()[0]
@@ -196,12 +199,13 @@ def _whole(connection: sqlite3.Connection, position: int, first: bytes) -> bytes
 
 
 def _entry(connection: sqlite3.Connection, row: Row) -> InboxEntry:
-    position, received_at_ms, signal, encoding, gzipped, records, sender, fixed, body = row
+    position, received_at_ms, signal, encoding, packing, records, sender, fixed, first = row
+    gzipped, body = unpacked(packing, _whole(connection, position, first))
     request = ExportRequest(
         signal=Signal(signal),
         encoding=Encoding(encoding),
-        body=_whole(connection, position, body),
-        gzipped=bool(gzipped),
+        body=body,
+        gzipped=gzipped,
         records=records,
         received_at_ms=received_at_ms,
         sender=sender,

@@ -17,7 +17,7 @@ SCHEMA: Final = (
         received_at_ms INTEGER NOT NULL,
         signal TEXT NOT NULL,
         encoding TEXT NOT NULL,
-        gzipped INTEGER NOT NULL,
+        gzipped INTEGER NOT NULL, -- 0: no; 1: it came so; 2: it was made so here
         records INTEGER NOT NULL,
         sender TEXT NOT NULL,
         fixed TEXT NOT NULL, -- attributes as a JSON object

@@ -8,11 +8,18 @@ from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, create_server, socket
 from typing import Any, NamedTuple
 
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 
 from bridge.receive import connections
-from bridge.receive.connections import ConnectionLimits
-from bridge.receive.http import Listener, make_app, serve
+from bridge.receive.budget import Budget
+from bridge.receive.connections import (
+    BUFFER_BYTES,
+    LARGE_BUFFER_BYTES,
+    ConnectionLimits,
+    Connections,
+)
+from bridge.receive.http import DESK, Listener, make_app, serve
 from tests.intakes import DEADLINE_S, CountingIntake, FixedClock, GatedInbox
 
 SHORT_S = 0.1
@@ -407,3 +414,20 @@ async def test_a_body_nested_too_deeply_is_answered_400(intake: CountingIntake) 
             answer = await client.ask(f"{HEAD}Content-Length: {len(body)}\r\n\r\n{body}")
             assert answer.status == 400
             assert b"nested" in answer.body
+
+
+async def test_only_a_body_that_has_its_share_is_read_in_large_pieces(
+    intake: CountingIntake,
+) -> None:
+    app = make_app(intake, FixedClock(), dict)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    assert runner.server is not None
+    connection = Connections(runner.server, ConnectionLimits(), app[DESK])()
+
+    with Budget(1 << 20).share() as share, connection.reading(share):
+        assert len(connection.get_buffer(-1)) == BUFFER_BYTES
+        await share.announce(200_000)
+        assert len(connection.get_buffer(-1)) == LARGE_BUFFER_BYTES
+    assert len(connection.get_buffer(-1)) == BUFFER_BYTES
+    await runner.cleanup()

@@ -117,6 +117,7 @@ def test_a_file_that_was_damaged_before_the_start_is_set_aside(
 
 
 def test_no_request_is_left_in_any_file_once_it_is_assembled(tmp_path: Path) -> None:
+    """The largest is in the file as it came; compressed ones have a unit test of the inbox."""
     with Bridge(tmp_path, content="metadata") as bridge:
         bridge.post(*(marked(body) for body in SUBAGENT if body.signal == "logs"))
         bridge.post(marked(LOGS, times=20_000))

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bridge.model.requests import Encoding, ExportRequest, InboxEntry, Signal
-from bridge.store import inbox_append, inbox_reader
+from bridge.store import inbox_append, inbox_reader, packing
 from bridge.store.inbox import Inbox
 from bridge.store.inbox_reader import InboxReader
 from bridge.store.inbox_schema import InboxTotals
@@ -21,13 +21,16 @@ PART_BYTES = 7
 RUN_BYTES = 150
 """So that some groups of them are appended in one statement, and some are not."""
 
+LEAST_BYTES = 30
+"""So that some bodies are compressed, to more and to less than a part."""
+
 SIGNALS = st.sampled_from(Signal)
 
 REQUESTS = st.builds(
     ExportRequest,
     signal=SIGNALS,
     encoding=st.sampled_from(Encoding),
-    body=st.binary(max_size=20),
+    body=st.binary(max_size=20) | st.builds(bytes, st.integers(30, 200)),
     gzipped=st.booleans(),
     records=st.integers(min_value=1, max_value=9),
     received_at_ms=st.integers(min_value=0, max_value=2**45),
@@ -43,6 +46,7 @@ class InboxAgainstList(RuleBasedStateMachine):
         for module in (inbox_append, inbox_reader):
             self.patch.setattr(module, "PART_BYTES", PART_BYTES)
         self.patch.setattr(inbox_append, "RUN_BYTES", RUN_BYTES)
+        self.patch.setattr(packing, "LEAST_BYTES", LEAST_BYTES)
         self.folder = Path(tempfile.mkdtemp())
         self.inbox = Inbox(self.folder / "inbox.db")
         self.reader = InboxReader(self.folder / "inbox.db")
@@ -61,7 +65,7 @@ class InboxAgainstList(RuleBasedStateMachine):
     @rule(
         after=st.integers(min_value=0, max_value=30),
         signal=st.none() | SIGNALS,
-        max_bytes=st.integers(min_value=0, max_value=60),
+        max_bytes=st.integers(min_value=0, max_value=300),
         max_entries=st.integers(min_value=1, max_value=10),
     )
     def read(self, after: int, signal: Signal | None, max_bytes: int, max_entries: int) -> None:

@@ -1,5 +1,6 @@
 """The inbox on real files: order, totals, release, and getting well again."""
 
+import random
 import resource
 import sqlite3
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ def totals(
 
 def everything(reader: InboxReader, after: int = 0, signal: Signal | None = None) -> list[bytes]:
     return [entry.request.body for entry in reader.read(after, signal, PLENTY, PLENTY)]
+
+
+def junk(size_bytes: int) -> bytes:
+    """What cannot be compressed."""
+    return random.Random(7).randbytes(size_bytes)  # noqa: S311 - the same in every run
 
 
 @contextmanager
@@ -106,17 +112,19 @@ def test_read_is_bounded_by_bytes_and_entries_but_gives_one(
 def test_large_body_is_kept_in_parts_and_read_back_whole(
     path: Path, inbox: Inbox, reader: InboxReader, size_bytes: int
 ) -> None:
-    large = bytes(range(250)) * (size_bytes // 250 + 1)
-    inbox.append([an_export(body=b"before"), an_export(body=large[:size_bytes]), an_export()])
-    assert everything(reader) == [b"before", large[:size_bytes], b"body"]
-    assert [len(e.request.body) for e in reader.read(0, None, size_bytes, 9)] == [6], "by bytes"
+    for large in (junk(size_bytes), bytes(size_bytes)):
+        after = inbox.totals().accepted
+        inbox.append([an_export(body=b"before"), an_export(body=large), an_export()])
+        assert everything(reader, after) == [b"before", large, b"body"]
+        found = reader.read(after, None, size_bytes, 9)
+        assert [len(e.request.body) for e in found] == [6], "by bytes"
     assert _largest_blob(path) <= PART_BYTES
 
 
 def test_release_of_a_large_body_leaves_none_of_its_parts(
     path: Path, inbox: Inbox, reader: InboxReader
 ) -> None:
-    large = bytes(3 * PART_BYTES)
+    large = junk(3 * PART_BYTES)
     inbox.append([an_export(body=large), an_export(Signal.TRACES, large), an_export(body=large)])
     inbox.release({Signal.LOGS: 2, Signal.TRACES: 1})
     assert [e.position for e in reader.read(0, None, PLENTY, 9)] == [2, 3]
@@ -124,6 +132,38 @@ def test_release_of_a_large_body_leaves_none_of_its_parts(
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM parts").fetchone() == (0,)
     assert inbox.totals() == totals(3, 0)
+
+
+def test_a_compressed_body_is_overwritten_when_it_is_released(path: Path, inbox: Inbox) -> None:
+    """What is told of a body is looked for as it stands in the file."""
+    inbox.append([an_export(body=text(size_bytes)) for size_bytes in (5_000, 500_000)])
+    blobs = [body for (body,) in _rows(path, "SELECT body FROM requests")]
+    inbox.checkpoint()
+    assert [_parts_left(path, blob) for blob in blobs] == [True, True]
+    assert [len(blob) < size for blob, size in zip(blobs, (5_000, 500_000), strict=True)]
+
+    inbox.release(dict.fromkeys(Signal, 2))
+    for _ in range(2):
+        inbox.checkpoint()
+
+    assert [_parts_left(path, blob) for blob in blobs] == [False, False]
+
+
+def text(size_bytes: int) -> bytes:
+    """What can be compressed, to something long all the same."""
+    return junk(size_bytes).hex().encode()[:size_bytes]
+
+
+def _parts_left(path: Path, blob: bytes) -> bool:
+    """Whether any stretch of a blob is in the file or its log."""
+    files = [file.read_bytes() for file in path.parent.glob(f"{path.name}*")]
+    parts = [blob[at : at + 32] for at in range(0, len(blob) - 32, 1024)]
+    return any(part in file for part in parts for file in files)
+
+
+def _rows(path: Path, query: str) -> list[tuple[bytes]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
 
 
 def _largest_blob(path: Path) -> int:
@@ -186,7 +226,7 @@ def test_release_of_an_empty_inbox_is_nothing(inbox: Inbox) -> None:
 def test_checkpoint_moves_what_is_committed_into_the_file(path: Path, inbox: Inbox) -> None:
     inbox.checkpoint()
     assert not path.exists()
-    inbox.append([an_export(body=b"x" * 200_000)])
+    inbox.append([an_export(body=junk(200_000))])
     before_bytes = path.stat().st_size
     inbox.checkpoint()
     assert path.stat().st_size > before_bytes + 200_000
@@ -225,7 +265,7 @@ def test_full_disk_refuses_all_of_a_group_until_there_is_room(
 ) -> None:
     inbox.append([an_export(body=b"before")])
     with full_disk(limit_bytes=64 * 1024), pytest.raises(IntakeUnavailableError):
-        inbox.append([an_export(body=b"small"), an_export(body=b"x" * 1_000_000)])
+        inbox.append([an_export(body=b"small"), an_export(body=junk(1_000_000))])
     assert everything(reader) == [b"before"]
     inbox.append([an_export(body=b"after")])
     assert everything(reader) == [b"before", b"after"]
