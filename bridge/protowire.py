@@ -13,6 +13,7 @@ their numbers, nothing for defaults. Strings that are no Unicode raise UnicodeEn
 import struct
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -83,22 +84,25 @@ class AttributeWriter:
     def __init__(self, tag: bytes, prefix: str = "", *, remembered_chars: int = 0) -> None:
         self._tag = tag
         self._remembered_chars = remembered_chars
-        self._fields: dict[tuple[str, Attribute | None], bytes] = {}
         self._texts = _Keys(tag, prefix, _TEXT)
         self._integers = _Keys(tag, prefix, _INTEGER)
+        self._words = _Words(self._texts)
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
         fields: list[bytes] = []
-        add, known = fields.append, self._fields.get
+        add, longest = fields.append, self._remembered_chars
         for pair in pairs:
             key, value = pair
             if type(value) is str:
-                add(known(pair) or self._string(key, value))
+                if len(value) <= longest:
+                    add(self._words[pair])
+                else:
+                    text = value.encode()
+                    fields += self._texts[key][len(text)], text
             elif type(value) is int:
                 number = varint(value & _INT64_MASK)
-                add(self._integers[key][len(number)])
-                add(number)
+                fields += self._integers[key][len(number)], number
             elif value is not None:
                 add(self._other(key, value))
         return b"".join(fields)
@@ -107,17 +111,29 @@ class AttributeWriter:
         """What stands before the strings of a key."""
         return self._texts[key]
 
-    def _string(self, key: str, value: str) -> bytes:
-        text = value.encode()
-        field = self._texts[key][len(text)] + text
-        if len(value) <= self._remembered_chars:
-            if len(self._fields) >= _MAX_FIELDS:
-                self._fields.clear()
-            self._fields[key, value] = field
-        return field
-
     def _other(self, key: str, value: Attribute) -> bytes:
         return sized(self._tag, self._texts[key].key + b"\x12" + _value(value))
+
+
+class _Words(dict[tuple[str, Any], bytes]):
+    """(key, string) → its field. When they are too many the older half is forgotten."""
+
+    def __init__(self, texts: "_Keys") -> None:
+        self._texts = texts
+
+    def __missing__(self, pair: tuple[str, str]) -> bytes:
+        if len(self) >= _MAX_FIELDS:
+            forget_older_half(self)
+        key, value = pair
+        text = value.encode()
+        field = self[pair] = self._texts[key][len(text)] + text
+        return field
+
+
+def forget_older_half(remembered: dict[Any, Any]) -> None:
+    """Make room where something is remembered: of what is in use now, most is younger."""
+    for key in list(islice(remembered, (len(remembered) + 1) // 2)):
+        del remembered[key]
 
 
 class _Keys(dict[str, "KeyOf"]):

@@ -5,10 +5,11 @@ attribute keys with a segment of JavaScript's prototypes are dropped, an export 
 refused by Langfuse Cloud, and whole numbers end at 2^53.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+import orjson
 
 from bridge.model.observations import MetadataValue, Observation, Scalar
 
@@ -23,14 +24,13 @@ MAX_METADATA_BYTES = 200_000
 MAX_METADATA_KEYS = 500
 MAX_COUNT = 2**53 - 1
 
-_NO_USAGE: Final[Mapping[str, int]] = {}
+_dumps, _UP_TO_MAX_COUNT = orjson.dumps, orjson.OPT_STRICT_INTEGER
 _DROPPED_SEGMENTS = frozenset({"__proto__", "constructor", "prototype"})
 _ELLIPSIS = "…"
 
 
-PLAIN_CHARS: Final = 1_000
-PLAIN_VALUES: Final = 40
-"""So many values, each so short, are far from every bound: what has no more is not measured."""
+PLAIN_BYTES: Final = 1_000
+"""Metadata and usage whose JSON is no longer are far from every bound: they are not measured."""
 
 _KEPT_NAMES: Final = 4_096
 _plain_names: set[str | None] = {None}
@@ -50,10 +50,8 @@ def _is_plain(observation: Observation) -> bool:
     for text in (observation.input, observation.output, observation.status_message):
         if text is not None and (len(text) > MAX_TEXT_BYTES // 4 or "\0" in text):
             return False
-    for tokens in (observation.usage or _NO_USAGE).values():
-        if tokens > MAX_COUNT:
-            return False
-    return not observation.metadata or _is_plain_metadata(observation.metadata)
+    metadata = observation.metadata
+    return _are_plain_keys(metadata) and _are_plain_values((metadata, observation.usage))
 
 
 def _is_plain_name(name: str | None) -> bool:
@@ -63,26 +61,20 @@ def _is_plain_name(name: str | None) -> bool:
     return is_plain
 
 
-def _is_plain_metadata(metadata: Mapping[str, MetadataValue]) -> bool:
-    are_plain_keys = metadata.keys() <= _plain_names or all(map(_is_plain_name, metadata))
-    return are_plain_keys and len(metadata) <= PLAIN_VALUES and _are_plain_values(metadata.values())
+def _are_plain_keys(metadata: Mapping[str, MetadataValue]) -> bool:
+    return metadata.keys() <= _plain_names or all(map(_is_plain_name, metadata))
 
 
-def _are_plain_values(values: Iterable[MetadataValue]) -> bool:
-    for value in values:
-        if type(value) is str:
-            if len(value) > PLAIN_CHARS:
-                return False
-        elif type(value) is int:
-            if not -MAX_COUNT <= value <= MAX_COUNT:
-                return False
-        elif not isinstance(value, (bool, float)) and not _is_plain_list(value):
-            return False
-    return True
+def _are_plain_values(told: object) -> bool:
+    """Asked of a JSON writer, in one call: it refuses whole numbers beyond ``MAX_COUNT``.
 
-
-def _is_plain_list(value: MetadataValue) -> bool:
-    return isinstance(value, list) and len(str(value)) <= PLAIN_CHARS and _are_plain_values(value)
+    A string, the items of a list and the keys of a dict are no more than the bytes they are written
+    with, and no limit of theirs is below ``PLAIN_BYTES``.
+    """
+    try:
+        return len(_dumps(told, None, _UP_TO_MAX_COUNT)) <= PLAIN_BYTES
+    except TypeError:
+        return False
 
 
 def clamped(observation: Observation) -> Observation:
@@ -120,7 +112,8 @@ def clamped_name(name: str) -> str:
 
 def clamped_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
     """As much of the metadata as one observation may hold, in its order, under keys that stay."""
-    return dict(metadata) if _is_plain_metadata(metadata) else measured_metadata(metadata)
+    is_plain = _are_plain_keys(metadata) and _are_plain_values(metadata)
+    return dict(metadata) if is_plain else measured_metadata(metadata)
 
 
 def measured_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:

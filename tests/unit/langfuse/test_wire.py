@@ -185,6 +185,16 @@ def test_costs_are_plain_decimal_numbers(picousd: int, expected: str) -> None:
     assert json.loads(expected) is not None
 
 
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(st.integers(0, 17), st.integers(0, 2**53), st.integers(0, 12))
+def test_a_cost_is_written_as_its_decimal_number(digits: int, number: int, zeros: int) -> None:
+    cost_picousd = number % 10**digits * 10**zeros
+
+    span = wire.encode_span(_observation(cost_picousd=cost_picousd))
+
+    assert b'{"total":%s}' % wire.usd_text(cost_picousd).encode() in span
+
+
 def test_the_resource_says_service_and_version_and_the_scope_keeps_metadata_clean() -> None:
     request = ExportTraceServiceRequest.FromString(
         wire.encode_export([_pending(1), _pending(2, "foo"), _pending(3, "foo", None)])
