@@ -12,9 +12,9 @@ their numbers, nothing for defaults. Strings that are no Unicode raise UnicodeEn
 
 import struct
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -26,8 +26,8 @@ _SHORT: Final = 126
 """Strings below it have one-byte lengths all the way up to their attribute's value."""
 _KEY, _VALUE, _TEXT, _INTEGER = 0x0A, 0x12, 0x0A, 0x18
 """Tags of a KeyValue's two fields, and of an AnyValue's ``string_value`` and ``int_value``."""
-_MORE: Final = 0x80
-"""The bit of a varint's byte that says that another follows."""
+_MORE, _TWO_BYTES_END, _THREE_BYTES_END = 1 << 7, 1 << 14, 1 << 21
+"""The bit of a varint's byte that says that another follows: where one byte, two and three end."""
 _STRING_OF: Final = tuple(bytes((_VALUE, size + 2, _TEXT, size)) for size in range(_SHORT))
 """How a KeyValue's value begins when it is a short string, by the string's size."""
 _SHORT_STRING: Final = tuple(before[1:] for before in _STRING_OF)
@@ -49,9 +49,9 @@ def varint(number: int) -> bytes:
     """A number from 0 to 2^64 - 1, seven bits to a byte, the lowest first."""
     if number < _MORE:
         return _BYTE[number]
-    if number < _MORE << 7:
+    if number < _TWO_BYTES_END:
         return bytes((number & 0x7F | _MORE, number >> 7))
-    if number < _MORE << 14:
+    if number < _THREE_BYTES_END:
         return bytes((number & 0x7F | _MORE, number >> 7 & 0x7F | _MORE, number >> 14))
     return _BYTE[number & 0x7F | _MORE] + varint(number >> 7)
 
@@ -84,27 +84,27 @@ class AttributeWriter:
     def __init__(self, tag: bytes, prefix: str = "", *, remembered_chars: int = 0) -> None:
         self._tag = tag
         self._remembered_chars = remembered_chars
-        self._texts = _Keys(tag, prefix, _TEXT)
-        self._integers = _Keys(tag, prefix, _INTEGER)
+        self._texts = _Keys(lambda key: KeyOf(tag, _key(prefix, key), _TEXT))
+        self._integers = _Keys(lambda key: _IntegersOf(KeyOf(tag, _key(prefix, key), _INTEGER)))
         self._words = _Words(self._texts)
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
         fields: list[bytes] = []
-        add, longest = fields.append, self._remembered_chars
+        words, texts, longest = self._words, self._texts, self._remembered_chars
         for pair in pairs:
             key, value = pair
             if type(value) is str:
                 if len(value) <= longest:
-                    add(self._words[pair])
+                    fields.append(words[pair])
                 else:
                     text = value.encode()
-                    fields += self._texts[key][len(text)], text
+                    fields.append(texts[key][len(text)])
+                    fields.append(text)
             elif type(value) is int:
-                number = varint(value & _INT64_MASK)
-                fields += self._integers[key][len(number)], number
+                fields.append(self._integers[key][value])
             elif value is not None:
-                add(self._other(key, value))
+                fields.append(self._other(key, value))
         return b"".join(fields)
 
     def text(self, key: str) -> "KeyOf":
@@ -118,7 +118,7 @@ class AttributeWriter:
 class _Words(dict[tuple[str, Any], bytes]):
     """(key, string) → its field. When they are too many the older half is forgotten."""
 
-    def __init__(self, texts: "_Keys") -> None:
+    def __init__(self, texts: "_Keys[KeyOf]") -> None:
         self._texts = texts
 
     def __missing__(self, pair: tuple[str, str]) -> bytes:
@@ -136,19 +136,39 @@ def forget_older_half(remembered: dict[Any, Any]) -> None:
         del remembered[key]
 
 
-class _Keys(dict[str, "KeyOf"]):
-    """Key → what stands before its values of one kind."""
+def _key(prefix: str, key: str) -> bytes:
+    """The field of a key."""
+    return present(b"\x0a", (prefix + key).encode())
 
-    def __init__(self, tag: bytes, prefix: str, kind: int) -> None:
-        self._tag = tag
-        self._prefix = prefix
-        self._kind = kind
 
-    def __missing__(self, key: str) -> "KeyOf":
-        made = KeyOf(self._tag, present(b"\x0a", (self._prefix + key).encode()), self._kind)
+_Of = TypeVar("_Of")
+
+
+class _Keys(dict[str, _Of]):
+    """Key → what writes its values of one kind."""
+
+    def __init__(self, make: Callable[[str], _Of]) -> None:
+        self._make: Callable[[str], _Of] = make
+
+    def __missing__(self, key: str) -> _Of:
+        made = self._make(key)
         if len(self) < _MAX_KEYS:
             self[key] = made
         return made
+
+
+class _IntegersOf(dict[int, bytes]):
+    """Whole number → the field with it; small numbers are remembered."""
+
+    def __init__(self, key: "KeyOf") -> None:
+        self._key = key
+
+    def __missing__(self, number: int) -> bytes:
+        encoded = varint(number if number >= 0 else number & _INT64_MASK)
+        field = self._key[len(encoded)] + encoded
+        if 0 <= number < _MORE:
+            self[number] = field
+        return field
 
 
 class KeyOf(dict[int, bytes]):

@@ -8,7 +8,7 @@ such as ``model`` or ``input``. What stands around spans is written by ``exporti
 
 import struct
 from binascii import unhexlify
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import product
@@ -46,9 +46,9 @@ LEAST_SHORT_PICOUSD: Final = 10**8
 MOST_SHORT_PICOUSD: Final = 10**15
 """Between them a cost's decimal digits are those of the nearest floating-point number."""
 WORD_CHARS: Final = 24
-SESSION_CHARS: Final = 64
-"""Up to here metadata is words that come again (ids are longer), and what is said of a trace is the
-same for all traces of a session."""
+"""Up to here metadata is words that come again; ids are longer."""
+IDS_OF_TURN: Final = 2
+"""So many of the last keys of a trace's metadata differ between the turns of a session."""
 
 _ATTRIBUTES: Final = b"\x4a"
 _INTERNAL: Final = b"\x30\x01"
@@ -69,6 +69,12 @@ _TRACE_METADATA = "langfuse.trace.metadata."
 _APP_ROOT: Final = (("langfuse.internal.is_app_root", True),)
 
 
+_Facts = tuple[str, str | None, str | None, tuple[str, ...], str | None, str | None, str | None]
+_Pairs = tuple[tuple[str, MetadataValue], ...]
+_STRINGS: Final = {str}
+"""The types of values that are remembered: ``1 == True``, but they are not written the same."""
+
+
 class SpanEncoder:
     """Observations → OTLP ``Span`` messages.
 
@@ -80,13 +86,12 @@ class SpanEncoder:
         self._trace_ids = _Written[str](lambda digits: sized(b"\x0a", unhexlify(digits)))
         self._parent_ids = _Written[str](lambda digits: present(b"\x22", unhexlify(digits)))
         self._names = _Written[str](lambda name: present(b"\x2a", name.encode()) + _INTERNAL)
-        self._attributes = AttributeWriter(_ATTRIBUTES, remembered_chars=SESSION_CHARS)
+        self._attributes = AttributeWriter(_ATTRIBUTES)
         self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA, remembered_chars=WORD_CHARS)
-        self._trace_metadata = AttributeWriter(
-            _ATTRIBUTES, _TRACE_METADATA, remembered_chars=SESSION_CHARS
-        )
+        self._trace_metadata = AttributeWriter(_ATTRIBUTES, _TRACE_METADATA)
         self._traces: dict[int, tuple[TraceFacts, bytes]] = {}
-        self._tags = _Written[tuple[str, ...]](self._written_tags)
+        self._shared = _Written[_Facts](self._written_facts)
+        self._shared_metadata = _Written[_Pairs](self._trace_metadata.write)
         own = AttributeWriter(_ATTRIBUTES, _OBSERVATION)
         self._types = {
             (kind, level): own.write((("type", kind.value), ("level", level.value)))
@@ -162,21 +167,39 @@ class SpanEncoder:
         return written
 
     def _written(self, trace: TraceFacts) -> bytes:
-        """What a trace's facts say. Tags are those of whole sessions: they are written once."""
-        return b"".join(
+        """What a trace's facts say; nearly all of it is the same for all turns of a session."""
+        pairs = tuple(trace.metadata.items())
+        shared = self._shared[
+            trace.name,
+            trace.session_id,
+            trace.user_id,
+            trace.tags,
+            trace.version,
+            trace.release,
+            trace.environment,
+        ]
+        if set(map(type, trace.metadata.values())) != _STRINGS:
+            return shared + self._trace_metadata.write(pairs)
+        ids = self._trace_metadata.write(pairs[-IDS_OF_TURN:])
+        return shared + self._shared_metadata[pairs[:-IDS_OF_TURN]] + ids
+
+    def _written_facts(self, facts: _Facts) -> bytes:
+        """A trace's name, session, user, tags, version, release and environment."""
+        name, session_id, user_id, tags, version, release, environment = facts
+        return self._attributes.write(
             (
-                self._attributes.write(_whose(trace)),
-                self._tags[trace.tags],
-                self._attributes.write(_which(trace)),
-                self._trace_metadata.write(trace.metadata.items()),
+                ("langfuse.trace.name", name),
+                ("langfuse.session.id", session_id),
+                ("langfuse.user.id", user_id),
+                ("langfuse.trace.tags", list(tags)),
+                ("langfuse.version", version),
+                ("langfuse.release", release),
+                ("langfuse.environment", environment),
             )
         )
 
-    def _written_tags(self, tags: tuple[str, ...]) -> bytes:
-        return self._attributes.write((("langfuse.trace.tags", list(tags)),))
 
-
-_Told = TypeVar("_Told", str, bytes, tuple[str, ...])
+_Told = TypeVar("_Told", bound=Hashable)
 
 
 class _Written(dict[_Told, bytes]):
@@ -234,22 +257,6 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
         completion_start_ms=_ms(completion) if completion else None,
         is_app_root=attributes.get("langfuse.internal.is_app_root") is True,
         metadata=_below(_METADATA, attributes),
-    )
-
-
-def _whose(trace: TraceFacts) -> Iterable[tuple[str, str | None]]:
-    return (
-        ("langfuse.trace.name", trace.name),
-        ("langfuse.session.id", trace.session_id),
-        ("langfuse.user.id", trace.user_id),
-    )
-
-
-def _which(trace: TraceFacts) -> Iterable[tuple[str, str | None]]:
-    return (
-        ("langfuse.version", trace.version),
-        ("langfuse.release", trace.release),
-        ("langfuse.environment", trace.environment),
     )
 
 
