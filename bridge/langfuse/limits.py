@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from bridge.model.observations import MetadataValue, Observation, Scalar
+from bridge.protowire import forget_older_half
 
 CLAMPED = "bridge.clamped"
 """Metadata: the names of what is shown as another value than was told; also written by decode."""
@@ -32,37 +33,44 @@ _ELLIPSIS = "…"
 PLAIN_BYTES: Final = 1_000
 """Metadata and usage whose JSON is no longer are far from every bound: they are not measured."""
 
-_KEPT_NAMES: Final = 4_096
-_plain_names: set[str | None] = {None}
-"""Names, models and keys of metadata that are known to stay as they are: few, and seen always."""
+_KEPT_LAYOUTS: Final = 512
+_MOST_NAMES: Final = 32
+_plain_names: dict[tuple[str | None, ...], None] = {}
+"""Name, model and keys of metadata that are known to stay as they are: few together, and seen
+always."""
 
 
 def within_limits(observation: Observation) -> Observation:
     """The observation as Langfuse keeps all of it; metadata names what was cut."""
-    return observation if _is_plain(observation) else clamped(observation)
+    return observation if is_plain(observation) else clamped(observation)
 
 
-def _is_plain(observation: Observation) -> bool:
+def is_plain(observation: Observation) -> bool:
     """Whether nothing comes near a limit, which is so for nearly every observation."""
-    for name in (observation.name, observation.model):
-        if name not in _plain_names and not _is_plain_name(name):
-            return False
+    metadata = observation.metadata
+    names = (observation.name, observation.model, *metadata)
+    if names not in _plain_names and not _are_plain_names(names):
+        return False
     for text in (observation.input, observation.output, observation.status_message):
         if text is not None and (len(text) > MAX_TEXT_BYTES // 4 or "\0" in text):
             return False
-    metadata = observation.metadata
-    return _are_plain_keys(metadata) and _are_plain_values((metadata, observation.usage))
+    return _are_plain_values((metadata, observation.usage))
+
+
+def _are_plain_names(names: tuple[str | None, ...]) -> bool:
+    """Whether names, models and keys of metadata stay as they are."""
+    if names in _plain_names:
+        return True
+    are_plain = all(map(_is_plain_name, names))
+    if are_plain and len(names) <= _MOST_NAMES:
+        if len(_plain_names) >= _KEPT_LAYOUTS:
+            forget_older_half(_plain_names)
+        _plain_names[names] = None
+    return are_plain
 
 
 def _is_plain_name(name: str | None) -> bool:
-    is_plain = name is None or clamped_name(name) == _clamped_key(name) == name
-    if is_plain and len(_plain_names) < _KEPT_NAMES:
-        _plain_names.add(name)
-    return is_plain
-
-
-def _are_plain_keys(metadata: Mapping[str, MetadataValue]) -> bool:
-    return metadata.keys() <= _plain_names or all(map(_is_plain_name, metadata))
+    return name is None or clamped_name(name) == _clamped_key(name) == name
 
 
 def _are_plain_values(told: object) -> bool:
@@ -112,8 +120,12 @@ def clamped_name(name: str) -> str:
 
 def clamped_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
     """As much of the metadata as one observation may hold, in its order, under keys that stay."""
-    is_plain = _are_plain_keys(metadata) and _are_plain_values(metadata)
-    return dict(metadata) if is_plain else measured_metadata(metadata)
+    return dict(metadata) if is_plain_metadata(metadata) else measured_metadata(metadata)
+
+
+def is_plain_metadata(metadata: Mapping[str, MetadataValue]) -> bool:
+    """Whether nothing of it comes near a limit."""
+    return _are_plain_names(tuple(metadata)) and _are_plain_values(metadata)
 
 
 def measured_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:

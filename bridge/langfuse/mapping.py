@@ -36,7 +36,7 @@ from bridge.langfuse.fields import (
     tool_times,
 )
 from bridge.langfuse.ids import observation_id
-from bridge.langfuse.limits import within_limits
+from bridge.langfuse.limits import clamped, is_plain
 from bridge.langfuse.summary import counter_fields, summary_fields
 from bridge.langfuse.trace import TraceOrigins, TraceSettings, trace_id_of
 from bridge.model.events import ModelFailure, ModelRequest
@@ -80,7 +80,8 @@ class Mapper:
         place = self._places.get(turn.key)
         if place is None or place.turn is not turn:
             place = self._place(turn, place)
-        return within_limits(_MAPPED[type(part)](place, part))
+        made = _MAPPED[type(part)](place, part)
+        return made if is_plain(made) else clamped(made)
 
     def _place(self, turn: TurnFacts, known: "_Place | None") -> "_Place":
         """Derived once for as long as a turn's facts are the same; parts of one come together."""

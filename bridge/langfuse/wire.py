@@ -109,13 +109,17 @@ class SpanEncoder:
 
     def encode(self, observation: Observation) -> bytes:
         """One span: the bytes that ``Span`` of opentelemetry-proto would give."""
+        start_ms, end_ms, trace = observation.start_ms, observation.end_ms, observation.trace
+        known = self._traces.get(id(trace))
         fields = [
             self._trace_ids[observation.trace_id],
             _SPAN_ID,
             unhexlify(observation.id),
             self._parent_ids[observation.parent_id or ""],
             self._names[observation.name],
-            _times(observation.start_ms, observation.end_ms),
+            _TIMES(b"\x39", start_ms * NS_PER_MS, b"\x41", end_ms * NS_PER_MS)
+            if start_ms and end_ms
+            else _times(start_ms, end_ms),
             self._types[observation.kind, observation.level],
         ]
         self._add_texts(fields, observation)
@@ -124,7 +128,7 @@ class SpanEncoder:
             fields.append(self._attributes.write(_APP_ROOT))
         fields += (
             self._metadata.write(observation.metadata.items()),
-            self._trace(observation.trace),
+            known[1] if known is not None and known[0] is trace else self._trace(trace),
             _OK if observation.level is not _ERROR else _failed(observation.status_message or ""),
         )
         return b"".join(fields)
@@ -157,9 +161,7 @@ class SpanEncoder:
             fields += self._first_token[len(text)], text
 
     def _trace(self, trace: TraceFacts) -> bytes:
-        known = self._traces.get(id(trace))
-        if known is not None and known[0] is trace:
-            return known[1]
+        """What a trace's facts say, to be remembered for as long as they are the same object."""
         if len(self._traces) >= KEPT_TRACES:
             forget_older_half(self._traces)
         written = self._written(trace)
@@ -216,8 +218,7 @@ class _Written(dict[_Told, bytes]):
 
 
 def _times(start_ms: int, end_ms: int) -> bytes:
-    if start_ms and end_ms:
-        return _TIMES(b"\x39", start_ms * NS_PER_MS, b"\x41", end_ms * NS_PER_MS)
+    """Start and end where one of them may be 0, and is left out then."""
     return fixed64(b"\x39", start_ms * NS_PER_MS) + fixed64(b"\x41", end_ms * NS_PER_MS)
 
 
