@@ -96,6 +96,29 @@ def test_what_was_written_before_changes_no_span(batch: list[Observation], kept:
             assert encoder.encode(observation) == wire.encode_span(observation)
 
 
+@pytest.mark.parametrize("field", ["metadata", "trace"])
+def test_values_that_are_equal_and_of_other_types_are_told_apart(field: str) -> None:
+    encoder = wire.SpanEncoder()
+    told: tuple[dict[str, Any], ...] = ({"a": 1}, {"a": True}, {"a": 1.0}, {"a": "1"}, {"a": [1]})
+    for metadata in told * 2:
+        whole = metadata | {"b": metadata["a"], "c": "c", "prompt_id": "p"}
+        observation = _observation()
+        of_trace = replace(observation.trace, metadata=whole)
+        made = replace(observation, **{field: whole if field == "metadata" else of_trace})
+
+        assert repr(_read_back(encoder.encode(made))) == repr(made)
+
+
+def test_turns_of_a_session_have_its_metadata_and_their_own_ids() -> None:
+    encoder = wire.SpanEncoder()
+    session = {"member": "Alex", "department": "research", "user.id": "u"}
+    for ids in ({"prompt_id": "1"}, {"prompt_id": "2"}, {"prompt_id": "2", "otel_trace_id": "3"}):
+        observation = _observation()
+        made = replace(observation, trace=replace(observation.trace, metadata=session | ids))
+
+        assert _read_back(encoder.encode(made)) == made
+
+
 def test_the_same_observation_is_the_same_bytes() -> None:
     one = _observation(metadata={"a": 1, "b": "x"}, usage={"input": 1, "output": 2})
     other = _observation(metadata={"a": 1, "b": "x"}, usage={"output": 2, "input": 1})
@@ -274,6 +297,10 @@ def _pending(
         service_name=name,
         service_version=version,
     )
+
+
+def _read_back(span: bytes) -> Observation:
+    return wire.decode_span(span, "claude-code", "2.1.330")
 
 
 def _seen(observation: Observation) -> Seen:
