@@ -12,9 +12,9 @@ their numbers, nothing for defaults. Strings that are no Unicode raise UnicodeEn
 
 import struct
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -40,7 +40,8 @@ _LEAST_NUMBER_BYTES, _DOUBLE_BYTES = 3, 10
 _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 1_024
-_MAX_FIELDS: Final = 2_048
+_MAX_WORDS: Final = 64
+"""Of one key."""
 _MOST_AROUND_TEXT = 12
 """A tag and two sizes stand between a key and its text, and a size has at most five bytes."""
 
@@ -84,81 +85,75 @@ class AttributeWriter:
     def __init__(self, tag: bytes, prefix: str = "", *, remembered_chars: int = 0) -> None:
         self._tag = tag
         self._remembered_chars = remembered_chars
-        self._texts = _Keys(lambda key: KeyOf(tag, _key(prefix, key), _TEXT))
-        self._integers = _Keys(lambda key: _IntegersOf(KeyOf(tag, _key(prefix, key), _INTEGER)))
-        self._words = _Words(self._texts)
+        self._keys = _Keys(tag, prefix)
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
         fields: list[bytes] = []
-        words, texts, longest = self._words, self._texts, self._remembered_chars
-        for pair in pairs:
-            key, value = pair
+        keys, longest = self._keys, self._remembered_chars
+        for key, value in pairs:
             if type(value) is str:
                 if len(value) <= longest:
-                    fields.append(words[pair])
+                    fields.append(keys[key].words[value])
                 else:
                     text = value.encode()
-                    fields.append(texts[key][len(text)])
+                    fields.append(keys[key].texts[len(text)])
                     fields.append(text)
             elif type(value) is int:
-                fields.append(self._integers[key][value])
+                fields.append(keys[key].integers[value])
             elif value is not None:
                 fields.append(self._other(key, value))
         return b"".join(fields)
 
     def text(self, key: str) -> "KeyOf":
         """What stands before the strings of a key."""
-        return self._texts[key]
+        return self._keys[key].texts
 
     def _other(self, key: str, value: Attribute) -> bytes:
-        return sized(self._tag, self._texts[key].key + b"\x12" + _value(value))
+        return sized(self._tag, self._keys[key].texts.key + b"\x12" + _value(value))
 
 
-class _Words(dict[tuple[str, Any], bytes]):
-    """(key, string) → its field. When they are too many the older half is forgotten."""
+class _Keys(dict[str, "_OfKey"]):
+    """Key → what is known of its fields."""
 
-    def __init__(self, texts: "_Keys[KeyOf]") -> None:
-        self._texts = texts
+    def __init__(self, tag: bytes, prefix: str) -> None:
+        self._tag = tag
+        self._prefix = prefix
 
-    def __missing__(self, pair: tuple[str, str]) -> bytes:
-        if len(self) >= _MAX_FIELDS:
-            forget_older_half(self)
-        key, value = pair
-        text = value.encode()
-        field = self[pair] = self._texts[key][len(text)] + text
-        return field
-
-
-def forget_older_half(remembered: dict[Any, Any]) -> None:
-    """Make room where something is remembered: of what is in use now, most is younger."""
-    for key in list(islice(remembered, (len(remembered) + 1) // 2)):
-        del remembered[key]
-
-
-def _key(prefix: str, key: str) -> bytes:
-    """The field of a key."""
-    return present(b"\x0a", (prefix + key).encode())
-
-
-_Of = TypeVar("_Of")
-
-
-class _Keys(dict[str, _Of]):
-    """Key → what writes its values of one kind."""
-
-    def __init__(self, make: Callable[[str], _Of]) -> None:
-        self._make: Callable[[str], _Of] = make
-
-    def __missing__(self, key: str) -> _Of:
-        made = self._make(key)
+    def __missing__(self, key: str) -> "_OfKey":
+        made = _OfKey(self._tag, present(b"\x0a", (self._prefix + key).encode()))
         if len(self) < _MAX_KEYS:
             self[key] = made
         return made
 
 
-class _IntegersOf(dict[int, bytes]):
-    """Whole number → the field with it; small numbers are remembered."""
+class _OfKey:
+    """What is known of a key's fields, by the kind of their values."""
+
+    __slots__ = ("integers", "texts", "words")
+
+    def __init__(self, tag: bytes, key: bytes) -> None:
+        self.texts = KeyOf(tag, key, _TEXT)
+        self.words = _Words(self.texts)
+        self.integers = _Integers(KeyOf(tag, key, _INTEGER))
+
+
+class _Words(dict[str, bytes]):
+    """String → its field. When they are too many the older half is forgotten."""
+
+    def __init__(self, texts: "KeyOf") -> None:
+        self._texts = texts
+
+    def __missing__(self, value: str) -> bytes:
+        if len(self) >= _MAX_WORDS:
+            forget_older_half(self)
+        text = value.encode()
+        field = self[value] = self._texts[len(text)] + text
+        return field
+
+
+class _Integers(dict[int, bytes]):
+    """Whole number → its field; small numbers are remembered."""
 
     def __init__(self, key: "KeyOf") -> None:
         self._key = key
@@ -169,6 +164,12 @@ class _IntegersOf(dict[int, bytes]):
         if 0 <= number < _MORE:
             self[number] = field
         return field
+
+
+def forget_older_half(remembered: dict[Any, Any]) -> None:
+    """Make room where something is remembered: of what is in use now, most is younger."""
+    for key in list(islice(remembered, (len(remembered) + 1) // 2)):
+        del remembered[key]
 
 
 class KeyOf(dict[int, bytes]):
