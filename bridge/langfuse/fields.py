@@ -17,7 +17,7 @@ from bridge.model.events import (
     UserPrompt,
 )
 from bridge.model.observations import Level, MetadataValue
-from bridge.model.parts import Generation, Root, SubAgent, ToolCall, TurnFacts
+from bridge.model.parts import ClosedBy, Generation, Root, SubAgent, ToolCall, TurnFacts
 from bridge.model.spans import ModelSpan, TurnSpan
 from bridge.model.totals import Totals
 
@@ -209,9 +209,10 @@ def _totals_metadata(totals: Totals) -> dict[str, MetadataValue]:
         name: count for name, count in zip(_COUNTS, _counts(totals), strict=True) if count
     }
     if totals.requests:
+        usage = totals.usage
         metadata["cost_usd"] = totals.cost_picousd / 1e12
-        for key, tokens in sorted(totals.usage.items()):
-            metadata[_tokens_key(key)] = tokens
+        for key in sorted(usage):
+            metadata[_tokens_key(key)] = usage[key]
         metadata["models"] = list(totals.models)
     return metadata
 
@@ -314,21 +315,21 @@ def answer_text(answer: ModelAnswer) -> str:
 def root_end(part: Root) -> tuple[str, Level]:
     """Output and level of a root."""
     if part.failure:
-        return failure_text(part.failure), Level.ERROR
+        return failure_text(part.failure), _ERROR
     if part.answer:
-        return answer_text(part.answer), Level.DEFAULT
+        return answer_text(part.answer), _DEFAULT
     if part.interrupted:
-        return "[interrupted]", Level.WARNING
+        return "[interrupted]", _WARNING
     if part.prompt and part.prompt.command:
-        return f"[no answer: /{part.prompt.command}]", Level.DEFAULT
-    return "[answer not exported]", Level.DEFAULT
+        return f"[no answer: /{part.prompt.command}]", _DEFAULT
+    return "[answer not exported]", _DEFAULT
 
 
 def root_status(part: Root, level: Level) -> str | None:
     """Why a root's level is not the default."""
     if part.failure:
         return failure_text(part.failure)
-    return "interrupted" if level is Level.WARNING else None
+    return "interrupted" if level is _WARNING else None
 
 
 def root_metadata(part: Root, turn: TurnFacts) -> dict[str, MetadataValue]:
@@ -340,8 +341,12 @@ def root_metadata(part: Root, turn: TurnFacts) -> dict[str, MetadataValue]:
         metadata["synthetic"] = True
     if part.span and part.span.remote_parent and part.span.otel_parent_id:
         metadata["otel_parent_span_id"] = part.span.otel_parent_id
-    metadata["closed_by"] = part.closed_by.value
-    return metadata | _totals_metadata(part.totals)
+    metadata["closed_by"] = _CLOSED_BY[part.closed_by]
+    metadata.update(_totals_metadata(part.totals))
+    return metadata
+
+
+_CLOSED_BY: Final = {reason: reason.value for reason in ClosedBy}
 
 
 def iso(unix_ms: int) -> str:

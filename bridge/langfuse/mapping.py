@@ -63,6 +63,7 @@ from bridge.protowire import forget_older_half
 KEPT_PLACES: Final = 512
 
 _GENERATION, _TOOL = ObservationKind.GENERATION, ObservationKind.TOOL
+_AGENT: Final = ObservationKind.AGENT
 """Looking a member up in its class costs as much as making half an observation."""
 
 
@@ -200,7 +201,7 @@ class _Place:
         return self._make(
             "agent",
             part.key,
-            kind=ObservationKind.AGENT,
+            kind=_AGENT,
             parent_id=parent_id,
             name=part.type or "agent",
             start_ms=part.start_ms,
@@ -256,7 +257,7 @@ class _Place:
             parent_id=above if joins else None,
             is_app_root=joins,
             trace=self._trace,
-            kind=ObservationKind.AGENT,
+            kind=_AGENT,
             name=self._trace.name,
             start_ms=part.start_ms,
             end_ms=part.end_ms,
