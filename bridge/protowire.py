@@ -13,6 +13,7 @@ their numbers, nothing for defaults. Strings that are no Unicode raise UnicodeEn
 import struct
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -25,8 +26,8 @@ _SHORT: Final = 126
 """Strings below it have one-byte lengths all the way up to their attribute's value."""
 _KEY, _VALUE, _TEXT, _INTEGER = 0x0A, 0x12, 0x0A, 0x18
 """Tags of a KeyValue's two fields, and of an AnyValue's ``string_value`` and ``int_value``."""
-_MORE: Final = 0x80
-"""The bit of a varint's byte that says that another follows."""
+_MORE, _TWO_BYTES_END, _THREE_BYTES_END = 1 << 7, 1 << 14, 1 << 21
+"""The bit of a varint's byte that says that another follows: where one byte, two and three end."""
 _STRING_OF: Final = tuple(bytes((_VALUE, size + 2, _TEXT, size)) for size in range(_SHORT))
 """How a KeyValue's value begins when it is a short string, by the string's size."""
 _SHORT_STRING: Final = tuple(before[1:] for before in _STRING_OF)
@@ -39,7 +40,8 @@ _LEAST_NUMBER_BYTES, _DOUBLE_BYTES = 3, 10
 _FIXED64: Final = struct.Struct("<Q").pack
 _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 1_024
-_MAX_FIELDS: Final = 2_048
+_MAX_WORDS: Final = 64
+"""Of one key."""
 _MOST_AROUND_TEXT = 12
 """A tag and two sizes stand between a key and its text, and a size has at most five bytes."""
 
@@ -48,9 +50,9 @@ def varint(number: int) -> bytes:
     """A number from 0 to 2^64 - 1, seven bits to a byte, the lowest first."""
     if number < _MORE:
         return _BYTE[number]
-    if number < _MORE << 7:
+    if number < _TWO_BYTES_END:
         return bytes((number & 0x7F | _MORE, number >> 7))
-    if number < _MORE << 14:
+    if number < _THREE_BYTES_END:
         return bytes((number & 0x7F | _MORE, number >> 7 & 0x7F | _MORE, number >> 14))
     return _BYTE[number & 0x7F | _MORE] + varint(number >> 7)
 
@@ -83,56 +85,91 @@ class AttributeWriter:
     def __init__(self, tag: bytes, prefix: str = "", *, remembered_chars: int = 0) -> None:
         self._tag = tag
         self._remembered_chars = remembered_chars
-        self._fields: dict[tuple[str, Attribute | None], bytes] = {}
-        self._texts = _Keys(tag, prefix, _TEXT)
-        self._integers = _Keys(tag, prefix, _INTEGER)
+        self._keys = _Keys(tag, prefix)
 
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
         fields: list[bytes] = []
-        add, known = fields.append, self._fields.get
-        for pair in pairs:
-            key, value = pair
+        keys, longest = self._keys, self._remembered_chars
+        for key, value in pairs:
             if type(value) is str:
-                add(known(pair) or self._string(key, value))
+                if len(value) <= longest:
+                    fields.append(keys[key].words[value])
+                else:
+                    text = value.encode()
+                    fields.append(keys[key].texts[len(text)])
+                    fields.append(text)
             elif type(value) is int:
-                number = varint(value & _INT64_MASK)
-                add(self._integers[key][len(number)])
-                add(number)
+                fields.append(keys[key].integers[value])
             elif value is not None:
-                add(self._other(key, value))
+                fields.append(self._other(key, value))
         return b"".join(fields)
 
     def text(self, key: str) -> "KeyOf":
         """What stands before the strings of a key."""
-        return self._texts[key]
-
-    def _string(self, key: str, value: str) -> bytes:
-        text = value.encode()
-        field = self._texts[key][len(text)] + text
-        if len(value) <= self._remembered_chars:
-            if len(self._fields) >= _MAX_FIELDS:
-                self._fields.clear()
-            self._fields[key, value] = field
-        return field
+        return self._keys[key].texts
 
     def _other(self, key: str, value: Attribute) -> bytes:
-        return sized(self._tag, self._texts[key].key + b"\x12" + _value(value))
+        return sized(self._tag, self._keys[key].texts.key + b"\x12" + _value(value))
 
 
-class _Keys(dict[str, "KeyOf"]):
-    """Key → what stands before its values of one kind."""
+class _Keys(dict[str, "_OfKey"]):
+    """Key → what is known of its fields."""
 
-    def __init__(self, tag: bytes, prefix: str, kind: int) -> None:
+    def __init__(self, tag: bytes, prefix: str) -> None:
         self._tag = tag
         self._prefix = prefix
-        self._kind = kind
 
-    def __missing__(self, key: str) -> "KeyOf":
-        made = KeyOf(self._tag, present(b"\x0a", (self._prefix + key).encode()), self._kind)
+    def __missing__(self, key: str) -> "_OfKey":
+        made = _OfKey(self._tag, present(b"\x0a", (self._prefix + key).encode()))
         if len(self) < _MAX_KEYS:
             self[key] = made
         return made
+
+
+class _OfKey:
+    """What is known of a key's fields, by the kind of their values."""
+
+    __slots__ = ("integers", "texts", "words")
+
+    def __init__(self, tag: bytes, key: bytes) -> None:
+        self.texts = KeyOf(tag, key, _TEXT)
+        self.words = _Words(self.texts)
+        self.integers = _Integers(KeyOf(tag, key, _INTEGER))
+
+
+class _Words(dict[str, bytes]):
+    """String → its field. When they are too many the older half is forgotten."""
+
+    def __init__(self, texts: "KeyOf") -> None:
+        self._texts = texts
+
+    def __missing__(self, value: str) -> bytes:
+        if len(self) >= _MAX_WORDS:
+            forget_older_half(self)
+        text = value.encode()
+        field = self[value] = self._texts[len(text)] + text
+        return field
+
+
+class _Integers(dict[int, bytes]):
+    """Whole number → its field; small numbers are remembered."""
+
+    def __init__(self, key: "KeyOf") -> None:
+        self._key = key
+
+    def __missing__(self, number: int) -> bytes:
+        encoded = varint(number if number >= 0 else number & _INT64_MASK)
+        field = self._key[len(encoded)] + encoded
+        if 0 <= number < _MORE:
+            self[number] = field
+        return field
+
+
+def forget_older_half(remembered: dict[Any, Any]) -> None:
+    """Make room where something is remembered: of what is in use now, most is younger."""
+    for key in list(islice(remembered, (len(remembered) + 1) // 2)):
+        del remembered[key]
 
 
 class KeyOf(dict[int, bytes]):

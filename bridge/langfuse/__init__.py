@@ -6,6 +6,7 @@
 ``session_scores``  a session's totals and a prompt's cost → scores
 ``ids``             identities: functions of the records alone
 ``wire``            observation ↔ OTLP span bytes; a span is encoded once and kept
+``exporting``       encoded spans → one export
 ``client``          one HTTP attempt
 ``retry``           what an attempt's end means, pure
 ``trouble``         waiting it out: what both loops share

@@ -14,11 +14,10 @@ from bridge.model.events import (
     ModelRequest,
     PointEvent,
     ToolDecision,
-    ToolResult,
     UserPrompt,
 )
 from bridge.model.observations import Level, MetadataValue
-from bridge.model.parts import Generation, Root, SubAgent, ToolCall, TurnFacts
+from bridge.model.parts import ClosedBy, Generation, Root, SubAgent, ToolCall, TurnFacts
 from bridge.model.spans import ModelSpan, TurnSpan
 from bridge.model.totals import Totals
 
@@ -55,14 +54,17 @@ def failure_text(failure: ModelFailure) -> str:
     return status or "request failed"
 
 
+def plain_model(model: str) -> str:
+    """A model's name without what some clients add in brackets: ``claude-sonnet-4-5[1m]``."""
+    return model.split("[", 1)[0] if "[" in model else model
+
+
 def generation_metadata(part: Generation) -> dict[str, MetadataValue]:
     """What the records and the span of a request tell besides."""
-    request, answer, span = part.request, part.answer, part.span
+    request, span = part.request, part.span
     metadata = request.attributes
-    if answer:
-        metadata = answer.attributes | metadata
-    for body in part.bodies:
-        metadata = metadata | body.attributes | metadata  # what was told before, and told first
+    if part.answer or part.bodies:
+        metadata = _with_answer(part, metadata)
     raw_model = span.model if span else request.model
     if "[" in raw_model:
         metadata = metadata | {"model": raw_model}
@@ -70,6 +72,15 @@ def generation_metadata(part: Generation) -> dict[str, MetadataValue]:
         metadata = metadata | _span_metadata(span, metadata)
     if request.otel_trace_id or span:
         metadata = metadata | _span_ids(request.otel_trace_id, span.otel_span_id if span else None)
+    return metadata
+
+
+def _with_answer(part: Generation, metadata: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
+    """What the answer and the raw bodies tell besides the request."""
+    if part.answer:
+        metadata = part.answer.attributes | metadata
+    for body in part.bodies:
+        metadata = metadata | body.attributes | metadata  # what was told before, and told first
     return metadata
 
 
@@ -87,20 +98,34 @@ def _span_ids(trace_id: str | None, span_id: str | None) -> dict[str, MetadataVa
     return {key: value for key, value in found.items() if value}
 
 
-def tool_name(part: ToolCall, name: str) -> str:
+# Each half of a tool call is asked in a line of its own: Python remembers for each place in the
+# code where a class has an attribute, and forgets it when another class comes there.
+
+
+def tool_name(part: ToolCall) -> str:
     """What a person calls the tool, by the first half in which that is not its name."""
-    for half in (part.result, part.decision, part.span):
-        if half and half.title != half.name:
-            return half.title
-    return name
+    result, decision, span = part.result, part.decision, part.span
+    if result is not None and result.title != result.name:
+        return result.title
+    if decision is not None and decision.title != decision.name:
+        return decision.title
+    if span is not None and span.title != span.name:
+        return span.title
+    if result is not None:
+        return result.name
+    if decision is not None:
+        return decision.name
+    raise ValueError(f"tool call {part.key} has neither decision nor result")
 
 
 def tool_arguments(part: ToolCall) -> str | None:
     """The arguments of a tool call, from the first half that tells them."""
-    for half in (part.result, part.decision, part.span):
-        if half and half.arguments:
-            return half.arguments
-    return None
+    result, decision, span = part.result, part.decision, part.span
+    if result is not None and result.arguments:
+        return result.arguments
+    if decision is not None and decision.arguments:
+        return decision.arguments
+    return span.arguments or None if span is not None else None
 
 
 def tool_end(part: ToolCall) -> tuple[str | None, Level, str | None]:
@@ -110,7 +135,8 @@ def tool_end(part: ToolCall) -> tuple[str | None, Level, str | None]:
         message = _without_result(part.decision)
         return message, _WARNING, message
     if result.success:
-        return part.span.output if part.span else None, _DEFAULT, None
+        span = part.span
+        return None if span is None else span.output, _DEFAULT, None
     message = result.error or result.error_type or "failed"
     return message, _ERROR, message
 
@@ -125,31 +151,36 @@ def tool_metadata(part: ToolCall) -> dict[str, MetadataValue]:
     """What decision, result and spans of a tool call tell besides."""
     result, decision = part.result, part.decision
     metadata: dict[str, MetadataValue] = {}
-    if decision:
+    if decision is not None:
         metadata.update(decision.attributes)
         metadata["decision"] = "accept" if decision.accepted else "reject"
         if decision.source:
             metadata["decision_source"] = decision.source
-    if result:
+    if result is not None:
         metadata.update(result.attributes)
         if result.result_bytes is not None:
             metadata["result_bytes"] = result.result_bytes
-    if decision:
-        _add_call(metadata, decision)
-    if result:
-        _add_call(metadata, result)
+    if decision is not None:
+        _add_call(metadata, decision.call_id, decision.spawns, decision.otel_trace_id)
+    if result is not None:
+        _add_call(metadata, result.call_id, result.spawns, result.otel_trace_id)
     if part.span or part.wait:
         return metadata | _told_by_spans(part, metadata)
     return metadata
 
 
-def _add_call(metadata: dict[str, MetadataValue], half: ToolDecision | ToolResult) -> None:
-    if half.call_id:
-        metadata["tool_use_id"] = half.call_id
-    if half.spawns:
-        metadata["agent_type"] = half.spawns
-    if half.otel_trace_id:
-        metadata["otel_trace_id"] = half.otel_trace_id
+def _add_call(
+    metadata: dict[str, MetadataValue],
+    call_id: str | None,
+    spawns: str | None,
+    otel_trace_id: str | None,
+) -> None:
+    if call_id:
+        metadata["tool_use_id"] = call_id
+    if spawns:
+        metadata["agent_type"] = spawns
+    if otel_trace_id:
+        metadata["otel_trace_id"] = otel_trace_id
 
 
 def _told_by_spans(part: ToolCall, known: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
@@ -178,9 +209,10 @@ def _totals_metadata(totals: Totals) -> dict[str, MetadataValue]:
         name: count for name, count in zip(_COUNTS, _counts(totals), strict=True) if count
     }
     if totals.requests:
+        usage = totals.usage
         metadata["cost_usd"] = totals.cost_picousd / 1e12
-        for key, tokens in sorted(totals.usage.items()):
-            metadata[_tokens_key(key)] = tokens
+        for key in sorted(usage):
+            metadata[_tokens_key(key)] = usage[key]
         metadata["models"] = list(totals.models)
     return metadata
 
@@ -236,11 +268,15 @@ def generation_times(part: Generation) -> tuple[int, int]:
     return part.request.time_ms - part.request.duration_ms, part.request.time_ms
 
 
-def tool_times(part: ToolCall, emitted_ms: int) -> tuple[int, int]:
+def tool_times(part: ToolCall) -> tuple[int, int]:
     """Start and end of what ran; the waiting before it is told apart."""
-    if part.run:
+    if part.run is not None:
         return part.run.began_ms, part.run.time_ms
-    return emitted_ms - (part.result.duration_ms if part.result else 0), emitted_ms
+    result = part.result
+    if result is not None:
+        return result.time_ms - result.duration_ms, result.time_ms
+    emitted_ms = part.decision.time_ms if part.decision else 0
+    return emitted_ms, emitted_ms
 
 
 def root_input(part: Root, turn: TurnFacts) -> str:
@@ -279,21 +315,21 @@ def answer_text(answer: ModelAnswer) -> str:
 def root_end(part: Root) -> tuple[str, Level]:
     """Output and level of a root."""
     if part.failure:
-        return failure_text(part.failure), Level.ERROR
+        return failure_text(part.failure), _ERROR
     if part.answer:
-        return answer_text(part.answer), Level.DEFAULT
+        return answer_text(part.answer), _DEFAULT
     if part.interrupted:
-        return "[interrupted]", Level.WARNING
+        return "[interrupted]", _WARNING
     if part.prompt and part.prompt.command:
-        return f"[no answer: /{part.prompt.command}]", Level.DEFAULT
-    return "[answer not exported]", Level.DEFAULT
+        return f"[no answer: /{part.prompt.command}]", _DEFAULT
+    return "[answer not exported]", _DEFAULT
 
 
 def root_status(part: Root, level: Level) -> str | None:
     """Why a root's level is not the default."""
     if part.failure:
         return failure_text(part.failure)
-    return "interrupted" if level is Level.WARNING else None
+    return "interrupted" if level is _WARNING else None
 
 
 def root_metadata(part: Root, turn: TurnFacts) -> dict[str, MetadataValue]:
@@ -305,8 +341,12 @@ def root_metadata(part: Root, turn: TurnFacts) -> dict[str, MetadataValue]:
         metadata["synthetic"] = True
     if part.span and part.span.remote_parent and part.span.otel_parent_id:
         metadata["otel_parent_span_id"] = part.span.otel_parent_id
-    metadata["closed_by"] = part.closed_by.value
-    return metadata | _totals_metadata(part.totals)
+    metadata["closed_by"] = _CLOSED_BY[part.closed_by]
+    metadata.update(_totals_metadata(part.totals))
+    return metadata
+
+
+_CLOSED_BY: Final = {reason: reason.value for reason in ClosedBy}
 
 
 def iso(unix_ms: int) -> str:

@@ -5,12 +5,14 @@ attribute keys with a segment of JavaScript's prototypes are dropped, an export 
 refused by Langfuse Cloud, and whole numbers end at 2^53.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+import orjson
 
 from bridge.model.observations import MetadataValue, Observation, Scalar
+from bridge.protowire import forget_older_half
 
 CLAMPED = "bridge.clamped"
 """Metadata: the names of what is shown as another value than was told; also written by decode."""
@@ -23,66 +25,64 @@ MAX_METADATA_BYTES = 200_000
 MAX_METADATA_KEYS = 500
 MAX_COUNT = 2**53 - 1
 
-_NO_USAGE: Final[Mapping[str, int]] = {}
+_dumps, _UP_TO_MAX_COUNT = orjson.dumps, orjson.OPT_STRICT_INTEGER
 _DROPPED_SEGMENTS = frozenset({"__proto__", "constructor", "prototype"})
 _ELLIPSIS = "…"
 
 
-PLAIN_CHARS: Final = 1_000
-PLAIN_VALUES: Final = 40
-"""So many values, each so short, are far from every bound: what has no more is not measured."""
+PLAIN_BYTES: Final = 1_000
+"""Metadata and usage whose JSON is no longer are far from every bound: they are not measured."""
 
-_KEPT_NAMES: Final = 4_096
-_plain_names: set[str | None] = {None}
-"""Names, models and keys of metadata that are known to stay as they are: few, and seen always."""
+_KEPT_LAYOUTS: Final = 512
+_MOST_NAMES: Final = 32
+_plain_names: dict[tuple[str | None, ...], None] = {}
+"""Name, model and keys of metadata that are known to stay as they are: few together, and seen
+always."""
 
 
 def within_limits(observation: Observation) -> Observation:
     """The observation as Langfuse keeps all of it; metadata names what was cut."""
-    return observation if _is_plain(observation) else clamped(observation)
+    return observation if is_plain(observation) else clamped(observation)
 
 
-def _is_plain(observation: Observation) -> bool:
+def is_plain(observation: Observation) -> bool:
     """Whether nothing comes near a limit, which is so for nearly every observation."""
-    for name in (observation.name, observation.model):
-        if name not in _plain_names and not _is_plain_name(name):
-            return False
+    metadata = observation.metadata
+    names = (observation.name, observation.model, *metadata)
+    if names not in _plain_names and not _are_plain_names(names):
+        return False
     for text in (observation.input, observation.output, observation.status_message):
         if text is not None and (len(text) > MAX_TEXT_BYTES // 4 or "\0" in text):
             return False
-    for tokens in (observation.usage or _NO_USAGE).values():
-        if tokens > MAX_COUNT:
-            return False
-    return not observation.metadata or _is_plain_metadata(observation.metadata)
+    return _are_plain_values((metadata, observation.usage))
+
+
+def _are_plain_names(names: tuple[str | None, ...]) -> bool:
+    """Whether names, models and keys of metadata stay as they are."""
+    if names in _plain_names:
+        return True
+    are_plain = all(map(_is_plain_name, names))
+    if are_plain and len(names) <= _MOST_NAMES:
+        if len(_plain_names) >= _KEPT_LAYOUTS:
+            forget_older_half(_plain_names)
+        _plain_names[names] = None
+    return are_plain
 
 
 def _is_plain_name(name: str | None) -> bool:
-    is_plain = name is None or clamped_name(name) == _clamped_key(name) == name
-    if is_plain and len(_plain_names) < _KEPT_NAMES:
-        _plain_names.add(name)
-    return is_plain
+    return name is None or clamped_name(name) == _clamped_key(name) == name
 
 
-def _is_plain_metadata(metadata: Mapping[str, MetadataValue]) -> bool:
-    are_plain_keys = metadata.keys() <= _plain_names or all(map(_is_plain_name, metadata))
-    return are_plain_keys and len(metadata) <= PLAIN_VALUES and _are_plain_values(metadata.values())
+def _are_plain_values(told: object) -> bool:
+    """Asked of a JSON writer, in one call: it refuses whole numbers beyond ``MAX_COUNT``.
 
-
-def _are_plain_values(values: Iterable[MetadataValue]) -> bool:
-    for value in values:
-        if type(value) is str:
-            if len(value) > PLAIN_CHARS:
-                return False
-        elif type(value) is int:
-            if not -MAX_COUNT <= value <= MAX_COUNT:
-                return False
-        elif not isinstance(value, (bool, float)) and not _is_plain_list(value):
-            return False
-    return True
-
-
-def _is_plain_list(value: MetadataValue) -> bool:
-    return isinstance(value, list) and len(str(value)) <= PLAIN_CHARS and _are_plain_values(value)
+    A string, the items of a list and the keys of a dict are no more than the bytes they are written
+    with, and no limit of theirs is below ``PLAIN_BYTES``.
+    """
+    try:
+        return len(_dumps(told, None, _UP_TO_MAX_COUNT)) <= PLAIN_BYTES
+    except TypeError:
+        return False
 
 
 def clamped(observation: Observation) -> Observation:
@@ -120,7 +120,12 @@ def clamped_name(name: str) -> str:
 
 def clamped_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:
     """As much of the metadata as one observation may hold, in its order, under keys that stay."""
-    return dict(metadata) if _is_plain_metadata(metadata) else measured_metadata(metadata)
+    return dict(metadata) if is_plain_metadata(metadata) else measured_metadata(metadata)
+
+
+def is_plain_metadata(metadata: Mapping[str, MetadataValue]) -> bool:
+    """Whether nothing of it comes near a limit."""
+    return _are_plain_names(tuple(metadata)) and _are_plain_values(metadata)
 
 
 def measured_metadata(metadata: Mapping[str, MetadataValue]) -> dict[str, MetadataValue]:

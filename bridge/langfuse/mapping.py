@@ -6,7 +6,8 @@ request has zero usage and zero cost; a root has both an input and an output, be
 page lists only what has both; names are of low cardinality and never hold a prompt's text.
 """
 
-from typing import Any, Final, assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -22,6 +23,7 @@ from bridge.langfuse.fields import (
     generation_times,
     iso,
     moment_fields,
+    plain_model,
     prompt_text,
     root_end,
     root_input,
@@ -33,7 +35,8 @@ from bridge.langfuse.fields import (
     tool_name,
     tool_times,
 )
-from bridge.langfuse.limits import within_limits
+from bridge.langfuse.ids import observation_id
+from bridge.langfuse.limits import clamped, is_plain
 from bridge.langfuse.summary import counter_fields, summary_fields
 from bridge.langfuse.trace import TraceOrigins, TraceSettings, trace_id_of
 from bridge.model.events import ModelFailure, ModelRequest
@@ -55,10 +58,12 @@ from bridge.model.parts import (
     TurnFacts,
 )
 from bridge.model.sessions import Counter, Summary
+from bridge.protowire import forget_older_half
 
 KEPT_PLACES: Final = 512
 
 _GENERATION, _TOOL = ObservationKind.GENERATION, ObservationKind.TOOL
+_AGENT: Final = ObservationKind.AGENT
 """Looking a member up in its class costs as much as making half an observation."""
 
 
@@ -68,26 +73,31 @@ class Mapper:
     def __init__(self, settings: TraceSettings) -> None:
         self._settings = settings
         self._origins = TraceOrigins(settings)
-        self._places: dict[str, tuple[TurnFacts, _Place]] = {}
+        self._places: dict[str, _Place] = {}
 
     def observation(self, settled: Settled) -> Observation:
         """The one observation that a settled part becomes."""
-        turn = settled.turn
-        return within_limits(self._place(turn).observation(settled.part, turn))
+        turn, part = settled.turn, settled.part
+        place = self._places.get(turn.key)
+        if place is None or place.turn is not turn:
+            place = self._place(turn, place)
+        made = _MAPPED[type(part)](place, part)
+        return made if is_plain(made) else clamped(made)
 
-    def _place(self, turn: TurnFacts) -> "_Place":
+    def _place(self, turn: TurnFacts, known: "_Place | None") -> "_Place":
         """Derived once for as long as a turn's facts are the same; parts of one come together."""
-        known = self._places.get(turn.key)
-        if known is not None and (known[0] is turn or known[0] == turn):
-            return known[1]
+        if known is not None and known.turn == turn:
+            known.turn = turn  # the same object is seen to be equal without a look into it
+            return known
         if len(self._places) >= KEPT_PLACES:
-            self._places.clear()
+            forget_older_half(self._places)
         place = _Place(
+            turn,
             trace_id=trace_id_of(turn, self._settings),
             own_id=ids.trace_id(turn.key),
             trace=self._origins.trace_facts(turn),
         )
-        self._places[turn.key] = (turn, place)
+        self._places[turn.key] = place
         return place
 
 
@@ -98,38 +108,17 @@ class _Place:
     Calls have at most fifteen keywords, since with more Python puts them into a dict first.
     """
 
-    def __init__(self, *, trace_id: str, own_id: str, trace: TraceFacts) -> None:
+    __slots__ = ("_own_id", "_root_id", "_trace", "_trace_id", "turn")
+
+    def __init__(self, turn: TurnFacts, *, trace_id: str, own_id: str, trace: TraceFacts) -> None:
+        self.turn = turn
         self._trace_id = trace_id
         self._own_id = own_id
         self._trace = trace
         self._root_id = ids.root_id(own_id)
 
-    def observation(self, part: AnyPart, turn: TurnFacts) -> Observation:
-        """The most frequent kinds are asked for first."""
-        if type(part) is Generation:  # a class pattern is slow where it does not fit
-            return self._generation(part)
-        match part:
-            case ToolCall():
-                made = self._tool(part)
-            case Generation():
-                made = self._generation(part)
-            case Root():
-                made = self._root(part, turn)
-            case SubAgent():
-                made = self._agent(part)
-            case Moment():
-                made = self._moment(part)
-            case OtherWork():
-                made = self._other(part)
-            case Summary():
-                made = self._summary(part)
-            case Counter():
-                made = self._counter(part)
-            case _:
-                assert_never(part)
-        return made
-
-    def _generation(self, part: Generation) -> Observation:
+    def generation(self, part: Generation) -> Observation:
+        """A model request: times, model, usage and cost."""
         request = part.request
         if isinstance(request, ModelRequest):
             made = self._succeeded(part, request)
@@ -142,17 +131,17 @@ class _Place:
 
     def _succeeded(self, part: Generation, request: ModelRequest) -> Observation:
         start_ms, end_ms = generation_times(part)
-        model = request.model.split("[", 1)[0]
+        model = plain_model(request.model)
         return Observation(
             trace_id=self._trace_id,
-            id=self._id("generation", part.key),
-            parent_id=self._above(part),
+            id=observation_id(self._own_id, "generation", part.key),
+            parent_id=self._above(part) if part.under or part.owner else self._root_id,
             kind=_GENERATION,
             name=model,
             start_ms=start_ms,
-            end_ms=max(start_ms, end_ms),
+            end_ms=end_ms if end_ms > start_ms else start_ms,  # noqa: FURB136 - max is a call
             trace=self._trace,
-            output=generation_output(part),
+            output=generation_output(part) if part.answer or part.bodies else None,
             model=model,
             model_parameters=request.parameters or None,
             usage=request.usage or NO_USAGE,
@@ -163,7 +152,7 @@ class _Place:
 
     def _failed(self, part: Generation, failure: ModelFailure) -> Observation:
         """A failed request has its message as output too: lists show no status message."""
-        model, message = failure.model.split("[", 1)[0], failure_text(failure)
+        model, message = plain_model(failure.model), failure_text(failure)
         start_ms, end_ms = generation_times(part)
         return self._make(
             "generation",
@@ -186,20 +175,18 @@ class _Place:
     def _above(self, part: Generation) -> str:
         return self._id("tool", part.under) if part.under else self._owner(part.owner)
 
-    def _tool(self, part: ToolCall) -> Observation:
-        source = part.result or part.decision
-        if source is None:
-            raise ValueError(f"tool call {part.key} has neither decision nor result")
-        start_ms, end_ms = tool_times(part, source.time_ms)
+    def tool(self, part: ToolCall) -> Observation:
+        """A tool call: arguments, what became of it, and how long it ran."""
+        start_ms, end_ms = tool_times(part)
         output, level, message = tool_end(part)
         return Observation(
             trace_id=self._trace_id,
-            id=self._id("tool", part.key),
-            parent_id=self._owner(part.owner),
+            id=observation_id(self._own_id, "tool", part.key),
+            parent_id=self._owner(part.owner) if part.owner else self._root_id,
             kind=_TOOL,
-            name=tool_name(part, source.name),
+            name=tool_name(part),
             start_ms=start_ms,
-            end_ms=max(start_ms, end_ms),
+            end_ms=end_ms if end_ms > start_ms else start_ms,  # noqa: FURB136
             trace=self._trace,
             level=level,
             status_message=message,
@@ -208,12 +195,13 @@ class _Place:
             metadata=tool_metadata(part),
         )
 
-    def _agent(self, part: SubAgent) -> Observation:
+    def agent(self, part: SubAgent) -> Observation:
+        """A sub-agent: its task, its answer, its sums."""
         parent_id = self._id("tool", part.call_key) if part.call_key else self._owner(part.owner)
         return self._make(
             "agent",
             part.key,
-            kind=ObservationKind.AGENT,
+            kind=_AGENT,
             parent_id=parent_id,
             name=part.type or "agent",
             start_ms=part.start_ms,
@@ -223,7 +211,8 @@ class _Place:
             metadata=agent_metadata(part),
         )
 
-    def _other(self, part: OtherWork) -> Observation:
+    def other(self, part: OtherWork) -> Observation:
+        """A hook, or another span of the client."""
         span = part.span
         return self._make(
             "span",
@@ -239,7 +228,8 @@ class _Place:
             metadata=dict(span.attributes),
         )
 
-    def _moment(self, part: Moment) -> Observation:
+    def moment(self, part: Moment) -> Observation:
+        """Something that happened at one moment."""
         event = part.event
         metadata = dict(event.attributes)
         if part.moved:
@@ -255,7 +245,9 @@ class _Place:
             **moment_fields(event),
         )
 
-    def _root(self, part: Root, turn: TurnFacts) -> Observation:
+    def root(self, part: Root) -> Observation:
+        """The turn itself: prompt and answer."""
+        turn = self.turn
         output, level = root_end(part)
         joins = self._trace_id != self._own_id
         above = part.span.otel_parent_id if part.span and part.span.remote_parent else None
@@ -265,7 +257,7 @@ class _Place:
             parent_id=above if joins else None,
             is_app_root=joins,
             trace=self._trace,
-            kind=ObservationKind.AGENT,
+            kind=_AGENT,
             name=self._trace.name,
             start_ms=part.start_ms,
             end_ms=part.end_ms,
@@ -276,7 +268,8 @@ class _Place:
             metadata=root_metadata(part, turn),
         )
 
-    def _summary(self, part: Summary) -> Observation:
+    def summary(self, part: Summary) -> Observation:
+        """What a session came to, as a card to read."""
         prompt = part.first_prompt
         return Observation(
             trace_id=self._trace_id,
@@ -288,7 +281,8 @@ class _Place:
             **summary_fields(part, has_session=self._trace.session_id is not None),
         )
 
-    def _counter(self, part: Counter) -> Observation:
+    def counter(self, part: Counter) -> Observation:
+        """One number of a summary, for charts."""
         fields = counter_fields(part)
         return self._make("counter", part.name, parent_id=self._owner(None), **fields)
 
@@ -296,10 +290,23 @@ class _Place:
         return self._id("agent", owner) if owner else self._root_id
 
     def _id(self, kind: str, key: str) -> str:
-        return ids.observation_id(self._own_id, kind, key)
+        return observation_id(self._own_id, kind, key)
 
     def _make(self, id_kind: str, key: str, **fields: Any) -> Observation:  # noqa: ANN401 - differs by kind
         fields["end_ms"] = max(fields["start_ms"], fields["end_ms"])
         return Observation(
             trace_id=self._trace_id, id=self._id(id_kind, key), trace=self._trace, **fields
         )
+
+
+_MAPPED: Final[Mapping[type[AnyPart], Callable[[_Place, Any], Observation]]] = {
+    Generation: _Place.generation,
+    ToolCall: _Place.tool,
+    Root: _Place.root,
+    SubAgent: _Place.agent,
+    Moment: _Place.moment,
+    OtherWork: _Place.other,
+    Summary: _Place.summary,
+    Counter: _Place.counter,
+}
+"""What each kind of part becomes; one look-up, where a class pattern asks each class in turn."""

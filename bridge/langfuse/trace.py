@@ -11,10 +11,11 @@ from typing import Final
 import msgspec
 
 from bridge.langfuse import ids
-from bridge.langfuse.limits import clamped_metadata, clamped_name
+from bridge.langfuse.limits import clamped_metadata, clamped_name, is_plain_metadata
 from bridge.model.event import Origin
 from bridge.model.observations import MetadataValue, TraceFacts
 from bridge.model.parts import TurnFacts
+from bridge.protowire import forget_older_half
 
 MAX_PROPAGATED_CHARS = 200
 """Langfuse's lists and filters read the first 200 characters of a trace-level value."""
@@ -49,17 +50,18 @@ class TraceOrigins:
 
     def __init__(self, settings: TraceSettings) -> None:
         self._settings = settings
-        self._known: dict[int, tuple[Origin, TraceFacts]] = {}
+        self._known: dict[int, tuple[Origin, TraceFacts, bool]] = {}
 
     def trace_facts(self, turn: TurnFacts) -> TraceFacts:
         """The facts of the turn's trace."""
-        origin = self._of(turn.origin)
+        _, origin, is_plain = self._of(turn.origin)
+        metadata = _with_ids(origin.metadata, turn)
         return TraceFacts(
             name=trace_name(turn),
             session_id=turn.session_id,
             user_id=origin.user_id,
             tags=origin.tags,
-            metadata=_with_ids(origin.metadata, turn),
+            metadata=metadata if is_plain else clamped_metadata(metadata),
             version=origin.version,
             release=origin.release,
             environment=origin.environment,
@@ -67,15 +69,16 @@ class TraceOrigins:
             service_version=origin.service_version,
         )
 
-    def _of(self, origin: Origin) -> TraceFacts:
+    def _of(self, origin: Origin) -> tuple[Origin, TraceFacts, bool]:
+        """The origin's facts, and whether their metadata stays far from any limit with two ids."""
         known = self._known.get(id(origin))
         if known is not None and known[0] is origin:
-            return known[1]
+            return known
         if len(self._known) >= KEPT_ORIGINS:
-            self._known.clear()
+            forget_older_half(self._known)
         facts = _origin_facts(origin, self._settings)
-        self._known[id(origin)] = (origin, facts)
-        return facts
+        made = self._known[id(origin)] = origin, facts, is_plain_metadata(facts.metadata)
+        return made
 
 
 def _origin_facts(origin: Origin, settings: TraceSettings) -> TraceFacts:
@@ -165,7 +168,7 @@ def _with_ids(of_origin: dict[str, MetadataValue], turn: TurnFacts) -> dict[str,
             metadata[key] = _cut(told)
         else:
             metadata.pop(key, None)
-    return clamped_metadata(metadata)
+    return metadata
 
 
 def _cut(value: str) -> str:

@@ -3,27 +3,23 @@
 A span is encoded once, when its observation is finished, and those bytes are what every attempt
 sends: Langfuse v4 keeps a row per received span and collapses a repetition only when trace, id and
 start are the same. All span attributes are ``langfuse.*``: Langfuse reads meaning into bare names
-such as ``model`` or ``input``. The scope's name starts with ``langfuse-sdk`` because for any other
-name Langfuse copies all attributes into the metadata that people read.
+such as ``model`` or ``input``. What stands around spans is written by ``exporting``.
 """
 
-import functools
 import struct
 from binascii import unhexlify
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import chain, groupby, product
-from operator import attrgetter
-from typing import Final, NamedTuple, TypeVar
+from itertools import product
+from typing import Final, TypeVar
 
 import msgspec
 import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from bridge import __version__
-from bridge.model.delivery import PendingSpan
+from bridge.langfuse.exporting import encode_export
 from bridge.model.observations import (
     PICO_PER_USD,
     Level,
@@ -33,17 +29,26 @@ from bridge.model.observations import (
     Scalar,
     TraceFacts,
 )
-from bridge.protowire import AttributeWriter, fixed64, present, sized, varint
+from bridge.protowire import (
+    AttributeWriter,
+    fixed64,
+    forget_older_half,
+    present,
+    sized,
+)
 
-SCOPE_NAME = "langfuse-sdk/langfuse-bridge"
+__all__ = ["SpanEncoder", "decode_span", "encode_export", "encode_span", "usd_text"]
+
 NS_PER_MS = 1_000_000
 KEPT_TRACES: Final = 512
 KEPT_FIELDS: Final = 1_024
-USUAL_SPAN_BYTES: Final = 4_096
+LEAST_SHORT_PICOUSD: Final = 10**8
+MOST_SHORT_PICOUSD: Final = 10**15
+"""Between them a cost's decimal digits are those of the nearest floating-point number."""
 WORD_CHARS: Final = 24
-SESSION_CHARS: Final = 64
-"""Up to here metadata is words that come again (ids are longer), and what is said of a trace is the
-same for all traces of a session."""
+"""Up to here metadata is words that come again; ids are longer."""
+IDS_OF_TURN: Final = 2
+"""So many of the last keys of a trace's metadata differ between the turns of a session."""
 
 _ATTRIBUTES: Final = b"\x4a"
 _INTERNAL: Final = b"\x30\x01"
@@ -54,6 +59,7 @@ _OK: Final = b"\x7a\x00"
 """A status that says nothing."""
 _SPAN_ID: Final = b"\x12\x08"
 _TIMES: Final = struct.Struct("<cQcQ").pack
+_dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
 _ERROR: Final = Level.ERROR
 """Looking a member up in its class costs as much as all else that is asked of a level."""
 
@@ -63,11 +69,10 @@ _TRACE_METADATA = "langfuse.trace.metadata."
 _APP_ROOT: Final = (("langfuse.internal.is_app_root", True),)
 
 
-class _Envelope(NamedTuple):
-    """Fields that stand before the spans of one resource and scope."""
-
-    resource: bytes
-    scope: bytes
+_Facts = tuple[str, str | None, str | None, tuple[str, ...], str | None, str | None, str | None]
+_Pairs = tuple[tuple[str, MetadataValue], ...]
+_STRINGS: Final = {str}
+"""The types of values that are remembered: ``1 == True``, but they are not written the same."""
 
 
 class SpanEncoder:
@@ -81,13 +86,12 @@ class SpanEncoder:
         self._trace_ids = _Written[str](lambda digits: sized(b"\x0a", unhexlify(digits)))
         self._parent_ids = _Written[str](lambda digits: present(b"\x22", unhexlify(digits)))
         self._names = _Written[str](lambda name: present(b"\x2a", name.encode()) + _INTERNAL)
-        self._attributes = AttributeWriter(_ATTRIBUTES, remembered_chars=SESSION_CHARS)
+        self._attributes = AttributeWriter(_ATTRIBUTES)
         self._metadata = AttributeWriter(_ATTRIBUTES, _METADATA, remembered_chars=WORD_CHARS)
-        self._trace_metadata = AttributeWriter(
-            _ATTRIBUTES, _TRACE_METADATA, remembered_chars=SESSION_CHARS
-        )
+        self._trace_metadata = AttributeWriter(_ATTRIBUTES, _TRACE_METADATA)
         self._traces: dict[int, tuple[TraceFacts, bytes]] = {}
-        self._tags = _Written[tuple[str, ...]](self._written_tags)
+        self._shared = _Written[_Facts](self._written_facts)
+        self._shared_metadata = _Written[_Pairs](self._trace_metadata.write)
         own = AttributeWriter(_ATTRIBUTES, _OBSERVATION)
         self._types = {
             (kind, level): own.write((("type", kind.value), ("level", level.value)))
@@ -97,19 +101,25 @@ class SpanEncoder:
         self._status_message, self._input, self._output = map(
             own.text, ("status_message", "input", "output")
         )
-        self._parameters, self._usage, self._cost, self._first_token = map(
-            own.text,
-            ("model.parameters", "usage_details", "cost_details", "completion_start_time"),
+        self._usage, self._cost, self._first_token = map(
+            own.text, ("usage_details", "cost_details", "completion_start_time")
         )
+        parameters = own.text("model.parameters")
+        self._parameters = _Written[bytes](lambda text: parameters[len(text)] + text)
 
     def encode(self, observation: Observation) -> bytes:
         """One span: the bytes that ``Span`` of opentelemetry-proto would give."""
+        start_ms, end_ms, trace = observation.start_ms, observation.end_ms, observation.trace
+        known = self._traces.get(id(trace))
         fields = [
             self._trace_ids[observation.trace_id],
-            _SPAN_ID + unhexlify(observation.id),
+            _SPAN_ID,
+            unhexlify(observation.id),
             self._parent_ids[observation.parent_id or ""],
             self._names[observation.name],
-            _times(observation.start_ms, observation.end_ms),
+            _TIMES(b"\x39", start_ms * NS_PER_MS, b"\x41", end_ms * NS_PER_MS)
+            if start_ms and end_ms
+            else _times(start_ms, end_ms),
             self._types[observation.kind, observation.level],
         ]
         self._add_texts(fields, observation)
@@ -118,76 +128,97 @@ class SpanEncoder:
             fields.append(self._attributes.write(_APP_ROOT))
         fields += (
             self._metadata.write(observation.metadata.items()),
-            self._trace(observation.trace),
+            known[1] if known is not None and known[0] is trace else self._trace(trace),
             _OK if observation.level is not _ERROR else _failed(observation.status_message or ""),
         )
         return b"".join(fields)
 
     def _add_texts(self, fields: list[bytes], observation: Observation) -> None:
         if (message := observation.status_message) is not None:
-            fields += self._status_message.field(message.encode())
+            text = message.encode()
+            fields += self._status_message[len(text)], text
         if (asked := observation.input) is not None:
-            fields += self._input.field(asked.encode())
+            text = asked.encode()
+            fields += self._input[len(text)], text
         if (answered := observation.output) is not None:
-            fields += self._output.field(answered.encode())
+            text = answered.encode()
+            fields += self._output[len(text)], text
 
     def _add_request(self, fields: list[bytes], observation: Observation) -> None:
         """What only generations have, but for the usage, which counters have too."""
         if (model := observation.model) is not None:
             fields.append(self._models[model])
         if (parameters := observation.model_parameters) is not None:
-            fields += self._parameters.field(_json_text(parameters))
+            fields.append(self._parameters[_dumps(parameters, None, _SORTED)])
         if (usage := observation.usage) is not None:
-            fields += self._usage.field(_json_text(usage))
+            text = _dumps(usage, None, _SORTED)
+            fields += self._usage[len(text)], text
         if (cost_picousd := observation.cost_picousd) is not None:
-            fields += self._cost.field(_cost_details(cost_picousd))
+            text = _cost_details(cost_picousd)
+            fields += self._cost[len(text)], text
         if (first_token_ms := observation.completion_start_ms) is not None:
-            fields += self._first_token.field(_iso(first_token_ms))
+            text = _iso(first_token_ms)
+            fields += self._first_token[len(text)], text
 
     def _trace(self, trace: TraceFacts) -> bytes:
-        known = self._traces.get(id(trace))
-        if known is not None and known[0] is trace:
-            return known[1]
+        """What a trace's facts say, to be remembered for as long as they are the same object."""
         if len(self._traces) >= KEPT_TRACES:
-            self._traces.clear()
+            forget_older_half(self._traces)
         written = self._written(trace)
         self._traces[id(trace)] = (trace, written)
         return written
 
     def _written(self, trace: TraceFacts) -> bytes:
-        """What a trace's facts say. Tags are those of whole sessions: they are written once."""
-        return b"".join(
+        """What a trace's facts say; nearly all of it is the same for all turns of a session."""
+        pairs = tuple(trace.metadata.items())
+        shared = self._shared[
+            trace.name,
+            trace.session_id,
+            trace.user_id,
+            trace.tags,
+            trace.version,
+            trace.release,
+            trace.environment,
+        ]
+        if set(map(type, trace.metadata.values())) != _STRINGS:
+            return shared + self._trace_metadata.write(pairs)
+        ids = self._trace_metadata.write(pairs[-IDS_OF_TURN:])
+        return shared + self._shared_metadata[pairs[:-IDS_OF_TURN]] + ids
+
+    def _written_facts(self, facts: _Facts) -> bytes:
+        """A trace's name, session, user, tags, version, release and environment."""
+        name, session_id, user_id, tags, version, release, environment = facts
+        return self._attributes.write(
             (
-                self._attributes.write(_whose(trace)),
-                self._tags[trace.tags],
-                self._attributes.write(_which(trace)),
-                self._trace_metadata.write(trace.metadata.items()),
+                ("langfuse.trace.name", name),
+                ("langfuse.session.id", session_id),
+                ("langfuse.user.id", user_id),
+                ("langfuse.trace.tags", list(tags)),
+                ("langfuse.version", version),
+                ("langfuse.release", release),
+                ("langfuse.environment", environment),
             )
         )
 
-    def _written_tags(self, tags: tuple[str, ...]) -> bytes:
-        return self._attributes.write((("langfuse.trace.tags", list(tags)),))
 
-
-_Told = TypeVar("_Told", str, tuple[str, ...])
+_Told = TypeVar("_Told", bound=Hashable)
 
 
 class _Written(dict[_Told, bytes]):
-    """Texts → the field that is written for them; forgets all of them when they are too many."""
+    """Texts → the field that is written for them, as far as they are remembered."""
 
     def __init__(self, write: Callable[[_Told], bytes]) -> None:
         self._write: Callable[[_Told], bytes] = write
 
     def __missing__(self, told: _Told) -> bytes:
         if len(self) >= KEPT_FIELDS:
-            self.clear()
+            forget_older_half(self)
         written = self[told] = self._write(told)
         return written
 
 
 def _times(start_ms: int, end_ms: int) -> bytes:
-    if start_ms and end_ms:
-        return _TIMES(b"\x39", start_ms * NS_PER_MS, b"\x41", end_ms * NS_PER_MS)
+    """Start and end where one of them may be 0, and is left out then."""
     return fixed64(b"\x39", start_ms * NS_PER_MS) + fixed64(b"\x41", end_ms * NS_PER_MS)
 
 
@@ -198,61 +229,6 @@ def _failed(message: str) -> bytes:
 def encode_span(observation: Observation) -> bytes:
     """One OTLP ``Span`` message, for those who write few."""
     return SpanEncoder().encode(observation)
-
-
-def encode_export(batch: Sequence[PendingSpan]) -> bytes:
-    """An ``ExportTraceServiceRequest`` of already encoded spans, in their order."""
-    return b"".join(
-        sized(b"\x0a", _resource_spans(_envelope(*sender), [each.span for each in spans]))
-        for sender, spans in groupby(batch, _SENDER)
-    )
-
-
-_SENDER: Final = attrgetter("envelope", "service_name", "service_version")
-
-
-def _resource_spans(envelope: _Envelope, spans: Sequence[bytes]) -> bytes:
-    before = [_BEFORE_SPAN[len(span)] for span in spans]
-    fields = chain.from_iterable(zip(before, spans, strict=True))
-    return envelope.resource + sized(b"\x12", b"".join((envelope.scope, *fields)))
-
-
-def _envelope(envelope: bytes | None, service_name: str, service_version: str | None) -> _Envelope:
-    """Resource and scope that a span is sent under: another program's own, or the client's."""
-    if envelope is not None:
-        return _foreign_envelope(envelope)
-    return _client_envelope(service_name, service_version)
-
-
-class _BeforeSpan(dict[int, bytes]):
-    """Size of a span → its tag and size; those of usual sizes are remembered."""
-
-    def __missing__(self, size: int) -> bytes:
-        before = b"\x12" + varint(size)
-        if size < USUAL_SPAN_BYTES:
-            self[size] = before
-        return before
-
-
-_BEFORE_SPAN: Final = _BeforeSpan()
-
-
-@functools.lru_cache(maxsize=64)
-def _foreign_envelope(envelope: bytes) -> _Envelope:
-    message = ResourceSpans.FromString(envelope)
-    return _Envelope(
-        resource=sized(b"\x0a", message.resource.SerializeToString(deterministic=True)),
-        scope=sized(b"\x0a", message.scope_spans[0].scope.SerializeToString(deterministic=True)),
-    )
-
-
-@functools.lru_cache(maxsize=64)
-def _client_envelope(service_name: str, service_version: str | None) -> _Envelope:
-    told = (("service.name", service_name or None), ("service.version", service_version or None))
-    scope = present(b"\x0a", SCOPE_NAME.encode()) + present(b"\x12", __version__.encode())
-    return _Envelope(
-        resource=sized(b"\x0a", AttributeWriter(b"\x0a").write(told)), scope=sized(b"\x0a", scope)
-    )
 
 
 def decode_span(span: bytes, service_name: str, service_version: str | None) -> Observation:
@@ -285,22 +261,6 @@ def decode_span(span: bytes, service_name: str, service_version: str | None) -> 
     )
 
 
-def _whose(trace: TraceFacts) -> Iterable[tuple[str, str | None]]:
-    return (
-        ("langfuse.trace.name", trace.name),
-        ("langfuse.session.id", trace.session_id),
-        ("langfuse.user.id", trace.user_id),
-    )
-
-
-def _which(trace: TraceFacts) -> Iterable[tuple[str, str | None]]:
-    return (
-        ("langfuse.version", trace.version),
-        ("langfuse.release", trace.release),
-        ("langfuse.environment", trace.environment),
-    )
-
-
 def _trace_facts(
     attributes: dict[str, MetadataValue], service_name: str, service_version: str | None
 ) -> TraceFacts:
@@ -320,7 +280,13 @@ def _trace_facts(
 
 
 def _cost_details(cost_picousd: int) -> bytes:
-    """Langfuse reads the total and nothing else; without a ``total`` key there is no cost."""
+    """Langfuse reads the total and nothing else; without a ``total`` key there is no cost.
+
+    The shortest text of a floating-point number is that of the decimal number it was made from, up
+    to fifteen digits; others, and those it would write with an exponent or ``.0``, are written out.
+    """
+    if LEAST_SHORT_PICOUSD <= cost_picousd < MOST_SHORT_PICOUSD and cost_picousd % PICO_PER_USD:
+        return _dumps({"total": cost_picousd / PICO_PER_USD})
     return f'{{"total":{usd_text(cost_picousd)}}}'.encode()
 
 
@@ -341,13 +307,6 @@ def _iso(unix_ms: int) -> bytes:
 
 def _ms(iso: str) -> int:
     return round(datetime.fromisoformat(iso).timestamp() * 1000)
-
-
-_dumps, _SORTED = orjson.dumps, orjson.OPT_SORT_KEYS
-
-
-def _json_text(value: Mapping[str, Scalar]) -> bytes:
-    return _dumps(value, None, _SORTED)
 
 
 def _json(attributes: dict[str, MetadataValue], name: str) -> dict[str, object]:

@@ -111,14 +111,20 @@ class _TaggedSeries(dict[tuple[str, ...], Series]):
         self._tags = tags
 
     def __missing__(self, key: tuple[str, ...]) -> Series:
-        name, *values = key
-        closed, told = LABELS[name]
-        labels = tuple(zip(closed, values, strict=False))
-        shown = zip(told, map(label_value, values[len(closed) :]), strict=True)
-        series = Series(name, labels, (*shown, *self._tags))
+        name, labels, shown = _labels(key)
+        series = Series(name, labels, shown + self._tags)
         if len(self) < KEPT_SERIES:
             self[key] = series
         return series
+
+
+@lru_cache(maxsize=1024)
+def _labels(key: tuple[str, ...]) -> tuple[str, Labels, Labels]:
+    """A key's name, and labels without tags: the same ones for everybody's tags."""
+    name, *values = key
+    closed, told = LABELS[name]
+    shown = zip(told, map(label_value, values[len(closed) :]), strict=True)
+    return name, tuple(zip(closed, values, strict=False)), tuple(shown)
 
 
 LABELS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -138,7 +144,7 @@ LABELS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 
 
 def _generation(request: ModelRequest | ModelFailure, series: _TaggedSeries) -> Counts:
-    model = request.model.split("[", 1)[0]
+    model = request.model.split("[", 1)[0] if "[" in request.model else request.model
     if not isinstance(request, ModelRequest):
         return {series["model_requests", "error", model]: 1}
     counts = {

@@ -31,7 +31,7 @@ class Level(StrEnum):
     ERROR = "ERROR"
 
 
-class TraceFacts(msgspec.Struct, frozen=True, kw_only=True):
+class TraceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What every span of one trace repeats, because Langfuse v4 reads rows, not traces.
 
     Frozen when the first observation of a turn leaves, so that all of them agree.
@@ -55,7 +55,7 @@ class TraceFacts(msgspec.Struct, frozen=True, kw_only=True):
     service_version: str | None
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
+class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One finished Langfuse observation, made by ``correlate`` and encoded by ``langfuse.wire``.
 
     Attributes:

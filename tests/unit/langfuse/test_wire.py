@@ -96,6 +96,29 @@ def test_what_was_written_before_changes_no_span(batch: list[Observation], kept:
             assert encoder.encode(observation) == wire.encode_span(observation)
 
 
+@pytest.mark.parametrize("field", ["metadata", "trace"])
+def test_values_that_are_equal_and_of_other_types_are_told_apart(field: str) -> None:
+    encoder = wire.SpanEncoder()
+    told: tuple[dict[str, Any], ...] = ({"a": 1}, {"a": True}, {"a": 1.0}, {"a": "1"}, {"a": [1]})
+    for metadata in told * 2:
+        whole = metadata | {"b": metadata["a"], "c": "c", "prompt_id": "p"}
+        observation = _observation()
+        of_trace = replace(observation.trace, metadata=whole)
+        made = replace(observation, **{field: whole if field == "metadata" else of_trace})
+
+        assert repr(_read_back(encoder.encode(made))) == repr(made)
+
+
+def test_turns_of_a_session_have_its_metadata_and_their_own_ids() -> None:
+    encoder = wire.SpanEncoder()
+    session = {"member": "Alex", "department": "research", "user.id": "u"}
+    for ids in ({"prompt_id": "1"}, {"prompt_id": "2"}, {"prompt_id": "2", "otel_trace_id": "3"}):
+        observation = _observation()
+        made = replace(observation, trace=replace(observation.trace, metadata=session | ids))
+
+        assert _read_back(encoder.encode(made)) == made
+
+
 def test_the_same_observation_is_the_same_bytes() -> None:
     one = _observation(metadata={"a": 1, "b": "x"}, usage={"input": 1, "output": 2})
     other = _observation(metadata={"a": 1, "b": "x"}, usage={"output": 2, "input": 1})
@@ -185,6 +208,16 @@ def test_costs_are_plain_decimal_numbers(picousd: int, expected: str) -> None:
     assert json.loads(expected) is not None
 
 
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(st.integers(0, 17), st.integers(0, 2**53), st.integers(0, 12))
+def test_a_cost_is_written_as_its_decimal_number(digits: int, number: int, zeros: int) -> None:
+    cost_picousd = number % 10**digits * 10**zeros
+
+    span = wire.encode_span(_observation(cost_picousd=cost_picousd))
+
+    assert b'{"total":%s}' % wire.usd_text(cost_picousd).encode() in span
+
+
 def test_the_resource_says_service_and_version_and_the_scope_keeps_metadata_clean() -> None:
     request = ExportTraceServiceRequest.FromString(
         wire.encode_export([_pending(1), _pending(2, "foo"), _pending(3, "foo", None)])
@@ -264,6 +297,10 @@ def _pending(
         service_name=name,
         service_version=version,
     )
+
+
+def _read_back(span: bytes) -> Observation:
+    return wire.decode_span(span, "claude-code", "2.1.330")
 
 
 def _seen(observation: Observation) -> Seen:
