@@ -17,6 +17,7 @@ from bridge.decode.layouts import (
     FIRST_OF_EVENT,
     AttributeReader,
     Head,
+    Pattern,
     Told,
     attributes_behind,
 )
@@ -65,12 +66,15 @@ class RawLog(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         names: Of the record's own attributes, whose values are ``values``; none of them is None.
         unset: Names of attributes without a value.
+        pattern: What is known of the names and of some values; None where they stand in the
+            record's order.
     """
 
     head: Head
     names: tuple[str, ...]
     values: list[Value]
     unset: tuple[str, ...]
+    pattern: Pattern | None
     time_unix_ns: int
     event_name: str
     body: str | None
@@ -79,8 +83,10 @@ class RawLog(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def attributes(self) -> dict[str, Value]:
-        """All attributes."""
+        """All attributes, in the record's order."""
         own = dict(zip(self.names, self.values, strict=True))
+        if self.pattern is not None:
+            own = {name: own[name] for name in self.pattern.order}
         return self.head.attributes | own | dict.fromkeys(self.unset)
 
     @property
@@ -121,13 +127,18 @@ class LogReader:
 
     Args:
         fleeting: Attributes whose value is nearly always new.
+        recurring: Attributes whose value comes again, but only among a few records.
         names_alone: Whether bodies need not be read where an attribute tells the event's name.
     """
 
     def __init__(
-        self, fleeting: frozenset[str] = frozenset(), *, names_alone: bool = False
+        self,
+        fleeting: frozenset[str] = frozenset(),
+        recurring: frozenset[str] = frozenset(),
+        *,
+        names_alone: bool = False,
     ) -> None:
-        self._attributes = AttributeReader(proto_pair, fleeting)
+        self._attributes = AttributeReader(proto_pair, fleeting, recurring)
         self._names_alone = names_alone
 
     def read(self, request: ExportRequest) -> Iterator[RawLog]:
@@ -154,7 +165,7 @@ class LogReader:
             if not of_head or fields[:of_head] != head.fields:
                 head = self._attributes.head(place, fields)
                 of_head = len(head.fields)
-            behind, names, values, unset = self._attributes.read(head, fields[of_head:])
+            behind, names, values, unset, pattern = self._attributes.read(head, fields[of_head:])
             trace_id, span_id = record.trace_id, record.span_id
             has_name = self._names_alone and names and names[0] == FIRST_OF_EVENT and values[0]
             yield RawLog(
@@ -162,6 +173,7 @@ class LogReader:
                 names,
                 values,
                 unset,
+                pattern,
                 record.time_unix_nano or record.observed_time_unix_nano,
                 "" if has_name else record.event_name,
                 None if has_name else _text(record.body),

@@ -110,7 +110,11 @@ class Decoder:
         self._identity = IDENTITY | tag_attributes
         self._origins = Origins(self._identity, self._privacy)
         self._senders = Senders(self._origins, self._identity)
-        self._logs = LogReader(claude_code.FLEETING, names_alone=not self._privacy.is_active)
+        self._logs = LogReader(
+            claude_code.FLEETING,
+            claude_code.RECURRING,
+            names_alone=not self._privacy.is_active,
+        )
         self._sender: claude_code.Sender | None = None
         self._hidden_by: tuple[object, frozenset[str]] = None, frozenset()
 

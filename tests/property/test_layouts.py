@@ -66,7 +66,7 @@ def fields_of(pairs: Pairs) -> list[bytes]:
 
 def read(reader: AttributeReader, place: Head, fields: list[bytes]) -> dict[str, Value]:
     head = reader.head(place, fields)
-    behind, names, told, unset = reader.read(head, fields[len(head.fields) :])
+    behind, names, told, unset, _ = reader.read(head, fields[len(head.fields) :])
     assert None not in told
     of_head = dict(zip(behind.names, behind.values, strict=True))
     own = dict(zip(names, told, strict=True)) | dict.fromkeys(unset)
