@@ -11,7 +11,7 @@ All that is learnt has one budget of bytes. When it is used up, everything is fo
 anew, so nobody who sends ever new names and values makes it grow.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -223,35 +223,43 @@ class AttributeReader:
         Raises:
             DecodeError: A field is no KeyValue.
         """
-        layout = head.layouts.get((own[0], len(own))) if own else None
-        if layout is None or (pattern := layout.patterns.get(layout.steady(own))) is None:
+        try:  # subscripts, as a call of ``get`` costs twice as much
+            layout = head.layouts[own[0], len(own)]
+            pattern = layout.patterns[layout.steady(own)]
+        except (IndexError, KeyError):
             return self._learn(head, own)
-        values: list[Value] = [*pattern.steady]
         try:
+            values: list[Value] = [*pattern.steady]
             for at, begins, key in layout.texts:
                 told = own[at]
                 size_bytes = len(told)
                 text = told.removeprefix(begins.get(size_bytes) or key.begin(size_bytes))
                 if text is told:  # bytes that begin otherwise are given back as they are
-                    values = [*pattern.steady, *self._fresh(layout, own)]
-                    return head, layout.names, values, (), pattern
+                    return self._read_each(head, layout, pattern, own)
                 values.append(text.decode())
             for at, known, attribute in layout.others:
-                values.append(known.get(own[at]) or self._other(attribute, own[at]))
+                values.append(known.get(own[at]) or self._fresh(attribute, own[at]))
         except (_OtherLayoutError, UnicodeDecodeError):
             return self._learn(head, own)
         return head, layout.names, values, (), pattern
 
-    def _fresh(self, layout: _Layout, own: list[bytes]) -> Iterator[Value]:
-        """The fresh values where one that mostly is a text is none."""
-        return map(self._other, layout.fresh(layout.attributes), layout.fresh(own))
+    def _read_each(self, head: Head, layout: _Layout, pattern: Pattern, own: list[bytes]) -> Told:
+        """The same where a value that mostly is a new text is none."""
+        try:
+            fresh = list(map(self._fresh, layout.fresh(layout.attributes), layout.fresh(own)))
+        except _OtherLayoutError:
+            return self._learn(head, own)
+        return head, layout.names, [*pattern.steady, *fresh], (), pattern
 
-    def _other(self, attribute: _Attribute, told: bytes) -> Value:
-        """A value that is not remembered.
+    def _fresh(self, attribute: _Attribute, told: bytes) -> Value:
+        """A value that is not steady.
 
         Raises:
             _OtherLayoutError: The field is another attribute's, or has no value.
         """
+        known = attribute.known.get(told)
+        if known is not None:
+            return known
         name, value = self._pair_of(attribute.key, told)
         if name != attribute.key.name or value is None:
             raise _OtherLayoutError

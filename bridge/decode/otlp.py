@@ -3,7 +3,7 @@
 Leaves to ``claude_code`` what the records mean, to ``layouts`` what need not be read again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -141,7 +141,7 @@ class LogReader:
         self._attributes = AttributeReader(proto_pair, fleeting, recurring)
         self._names_alone = names_alone
 
-    def read(self, request: ExportRequest) -> Iterator[RawLog]:
+    def read(self, request: ExportRequest) -> Iterable[RawLog]:
         """Every log record of a logs request, in order.
 
         Raises:
@@ -149,16 +149,18 @@ class LogReader:
         """
         return (self._json if request.encoding is _JSON else self._proto)(request)
 
-    def _proto(self, request: ExportRequest) -> Iterator[RawLog]:
+    def _proto(self, request: ExportRequest) -> list[RawLog]:
+        raws: list[RawLog] = []
         try:
             for of_resource in LogsRequest.FromString(inflated(request)).resource_logs:
                 for of_scope in of_resource.scope_logs:
                     place = self._proto_place(of_resource.resource, of_scope.scope, request.fixed)
-                    yield from self._proto_records(place, of_scope.log_records)
+                    self._add_proto_records(raws, place, of_scope.log_records)
         except DecodeError as error:
             raise UndecodableError(f"the body is not protobuf: {error}") from error
+        return raws
 
-    def _proto_records(self, place: Head, records: Any) -> Iterator[RawLog]:  # noqa: ANN401 - its class is made at run time
+    def _add_proto_records(self, raws: list[RawLog], place: Head, records: Any) -> None:  # noqa: ANN401 - its class is made at run time
         head, of_head = place, 0
         for record in records:
             fields = record.attributes[:]
@@ -168,7 +170,7 @@ class LogReader:
             behind, names, values, unset, pattern = self._attributes.read(head, fields[of_head:])
             trace_id, span_id = record.trace_id, record.span_id
             has_name = self._names_alone and names and names[0] == FIRST_OF_EVENT and values[0]
-            yield RawLog(
+            raw = RawLog(
                 behind,
                 names,
                 values,
@@ -180,6 +182,7 @@ class LogReader:
                 hex_id(trace_id.hex(), TRACE_ID_BYTES) if trace_id else None,
                 hex_id(span_id.hex(), SPAN_ID_BYTES) if span_id else None,
             )
+            raws.append(raw)
 
     def _proto_place(self, resource: bytes, scope: bytes, fixed: dict[str, str]) -> Head:
         """Where these come from, under what the sender's token says."""

@@ -80,7 +80,10 @@ def test_attributes_are_read_as_from_the_official_classes(
     requests: list[Pairs], budget_bytes: int
 ) -> None:
     reader = AttributeReader(
-        proto_pair, frozenset({"cost_usd", "model"}), budget_bytes=budget_bytes
+        proto_pair,
+        frozenset({"cost_usd", "model"}),
+        frozenset({"prompt.id", "effort"}),
+        budget_bytes=budget_bytes,
     )
     place = Head(resource={}, scope_name="", scope_version="", is_lasting=True)
 

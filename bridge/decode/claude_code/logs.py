@@ -26,9 +26,10 @@ _NOTHING: dict[str, MetadataValue] = {}
 def shape_of(raw: RawLog, sender: Sender) -> Shape:
     """How a record is to be read."""
     try:
-        return sender.shapes[raw.pattern or (raw.values[0], raw.names)]
-    except (KeyError, IndexError, TypeError):
-        return _new_shape(raw, sender)
+        known = sender.shapes.get(raw.pattern or (raw.values[0], raw.names))
+    except (IndexError, TypeError):
+        known = None
+    return known or _new_shape(raw, sender)
 
 
 def _new_shape(raw: RawLog, sender: Sender) -> Shape:
@@ -82,7 +83,7 @@ def decode(
         ids,
         counts,
         shape.values(row),
-        shape.read(*shape.words(row)) if shape.told is None else shape.told,
+        shape.told_by(row) if shape.told is None else shape.told,
         {},
     )
     source = ids[SOURCE]

@@ -43,6 +43,10 @@ _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
 """No limit of a whole number is lower, so numbers that together are not more are within theirs."""
 _DELETE: Final = "\x7f"
+_WORDS: Final = frozenset({str, type(None)})
+"""Numbers of different kinds are equal as keys, so they are not remembered."""
+_KEPT_WORDS: Final = 64
+_WORD_CHARS: Final = 160
 _CHECKED_ALONE: Final = frozenset({COST, "event.sequence"})
 
 
@@ -112,7 +116,7 @@ class Shape:
         agent: Likewise ``AGENT_IDS``; None where there are none at all.
         values: Picks those of the kind, None where there is none.
         counts: Reads those of the kind.
-        words: Picks what ``read`` reads; it was read already where ``told`` is not None.
+        told: What the kind reads from words, where these are known.
         sequence: The place of the record's number.
         has_others: Whether something has a limit that is neither an id nor a count of the kind.
     """
@@ -145,7 +149,8 @@ class Shape:
         self.values = pick(_places(at, kind.values, _NOTHING))
         self.counts = Numbers(counts)
         words = _places(at, kind.words, _NOTHING)
-        self.words, self.read = pick(words), kind.read
+        self._words, self._read = pick(words), kind.read
+        self._known_words: dict[tuple[Any, ...], Any] = {}
         self.told = _if_known(known, words, lambda: kind.read(*map(known.get, words)))
         texts = {*ids, *agent, *named}
         self._fresh_ids = pick(sorted(texts.difference(known)))
@@ -174,6 +179,22 @@ class Shape:
             return False
         return self._numbers is None or self._numbers.plain(row) is not None
 
+    def told_by(self, row: Row) -> Any:  # noqa: ANN401 - whatever the kind reads
+        """What the kind reads from words."""
+        words = self._words(row)
+        try:
+            return self._known_words[words]
+        except (KeyError, TypeError):
+            told = self._read(*words)
+        if (
+            _WORDS.issuperset(map(type, words))
+            and sum(map(len, filter(None, words))) <= _WORD_CHARS
+        ):
+            if len(self._known_words) >= _KEPT_WORDS:
+                self._known_words.clear()
+            self._known_words[words] = told
+        return told
+
     def shown(self, row: Row) -> dict[str, MetadataValue]:
         """The metadata."""
         return self._metadata(row) if self._all_shown is None else self._all_shown.copy()
@@ -195,6 +216,7 @@ class Numbers:
         self._all = pick(places)
         self._told = pick([place for place in places if place != _NOTHING])
         self._json = f"[{','.join('null' if place == _NOTHING else '%s' for place in places)}]"
+        self._has_all = _NOTHING not in places
         self._absent = [None] * len(places) if max(places, default=0) == _NOTHING else None
 
     def plain(self, row: Row) -> Sequence[int | None] | None:
@@ -205,10 +227,11 @@ class Numbers:
         try:
             if not ("".join(told).isdecimal() if type(told[0]) is str else _are_counts(told)):
                 return None
-            numbers: list[int | None] = orjson.loads(self._json % told)
-            return numbers if sum(filter(None, numbers)) <= _PLAIN else None
+            numbers: list[Any] = orjson.loads(self._json % told)
         except (TypeError, orjson.JSONDecodeError):
             return None
+        total = sum(numbers if self._has_all else filter(None, numbers))
+        return numbers if total <= _PLAIN else None
 
     def all(self, row: Row) -> Sequence[int | None]:
         """The numbers, however they are written."""
