@@ -2,8 +2,10 @@
 
 A record begins with attributes that say who it is from, the same in all records of a session: its
 *head*. Behind it stand the event's own, in an order that depends on little more than the event's
-name: a *layout*. So the head is compared and not read, and of the event's own attributes the keys
-are compared and not read. What differs in any way is read as the official classes read it.
+name: a *layout*. Most of their values are words that come again and again (which tool, which
+model), and records that have all of these in common are of one *pattern*. So the head is compared
+and not read, the steady values are looked up all at once, and of the others the keys are compared
+and not read. What differs in any way is read as the official classes read it.
 
 All that is learnt has one budget of bytes. When it is used up, everything is forgotten and learnt
 anew, so nobody who sends ever new names and values makes it grow.
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.decode.attributes import Value
+from bridge.decode.picking import pick
 from bridge.protowire import Key, number, short_string
 
 BUDGET_BYTES: Final = 8_000_000
@@ -24,13 +27,20 @@ HEAD_BYTES: Final = 3_000
 """What a remembered value, key or head costs beside its own bytes, about, at the most."""
 MAX_REMEMBERED_BYTES: Final = 160
 """Longer values hardly come again."""
+MAX_PATTERNS: Final = 512
+"""Of one layout; where there are more, one of its attributes is not as steady as it seemed."""
 MAX_HEAD_BYTES: Final = 4_096
 
 FIRST_OF_EVENT: Final = "event.name"
 """The first attribute that is the event's own, in all clients known."""
 _FIRST: Final = Key(FIRST_OF_EVENT).head
+_SCALARS: Final = frozenset({str, bool, int, float})
 
 Pair = tuple[str, Value]
+
+
+class _OtherLayoutError(Exception):
+    """A field is not what it is in the layout."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -85,27 +95,73 @@ class Head:
 
 
 @dataclass(slots=True, eq=False)
+class Pattern:
+    """What records have in common whose own attributes differ in fresh values only.
+
+    Records that have the same have the same object, so what was found out about one holds for all.
+
+    Attributes:
+        names: Of the attributes: first those whose values are ``steady``, then the others.
+        order: The same names as they stand in the record; the first is steady.
+    """
+
+    names: tuple[str, ...]
+    order: tuple[str, ...]
+    steady: tuple[Value, ...]
+
+
+@dataclass(slots=True, eq=False)
 class _Attribute:
-    """One attribute of a layout, and which values it had so far, by the bytes of the field."""
+    """One attribute of layouts, and which values it had so far, by the bytes of the field."""
 
     key: Key
     is_fleeting: bool
+    is_steady: bool
     known: dict[bytes, Value] = field(default_factory=dict)
 
 
 class _Layout:
-    """The names of some records' own attributes in their order, and how their values are read."""
+    """The names of some records' own attributes in their order, and how their values are read.
 
-    def __init__(self, names: tuple[str, ...], attributes: Sequence[_Attribute]) -> None:
-        self.names = names
+    Args:
+        attributes: In their order; the first is taken as steady, as it is the same in all.
+        values: Those of the first such record.
+
+    Attributes:
+        steady: Picks the fields that are looked up together, in ``patterns``.
+        texts: Place of each that nearly always is a new text, and how such fields begin.
+        others: Place of each that is neither, and what is known of it.
+    """
+
+    def __init__(self, attributes: Sequence[_Attribute], values: Sequence[Value]) -> None:
+        texts = [at for at, value in enumerate(values) if isinstance(value, str)]
+        fresh = [at for at in texts if at and attributes[at].is_fleeting]
+        steady = [at for at in texts if not at or attributes[at].is_steady]
+        others = [at for at in range(len(values)) if at not in fresh + steady]
+        self.steady, self.fresh = pick(steady), pick(fresh + others)
         self.attributes = attributes
-        self.known = [attribute.known for attribute in attributes]
-        self.fleeting = [(at, each.key) for at, each in enumerate(attributes) if each.is_fleeting]
+        self.order = tuple(each.key.name for each in attributes)
+        self.names = self.steady(self.order) + self.fresh(self.order)
+        keys = [attributes[at].key for at in fresh]
+        self.texts = [(at, key.begins, key) for at, key in zip(fresh, keys, strict=True)]
+        self.others = [(at, attributes[at].known, attributes[at]) for at in others]
+        self.patterns: dict[tuple[bytes, ...], Pattern] = {}
+
+    def fickle(self, own: Sequence[bytes]) -> _Attribute | None:
+        """The attribute that keeps these fields from becoming a pattern: it has too many values."""
+        steady: tuple[_Attribute, ...] = self.steady(self.attributes)
+        for attribute, told in zip(steady, self.steady(own), strict=True):
+            if len(told) > MAX_REMEMBERED_BYTES:
+                return attribute
+        if len(self.patterns) < MAX_PATTERNS:
+            return None
+        values = map(len, map(set, zip(*self.patterns, strict=True)))
+        return max(zip(values, steady, strict=True), key=lambda found: found[0])[1]
 
 
-Told = tuple[Head, tuple[str, ...], list[Value], tuple[str, ...]]
-"""The attributes of a record: those of its head, names and values of its own, and names of its own
-without a value."""
+Told = tuple[Head, tuple[str, ...], list[Value], tuple[str, ...], Pattern | None]
+"""The attributes of a record: those of its head, names and values of its own, names of its own
+without a value, and its pattern as far as it is known."""
 
 
 class AttributeReader:
@@ -114,6 +170,7 @@ class AttributeReader:
     Args:
         parse: Reads any KeyValue message as the official class does.
         fleeting: Attributes whose value is nearly always new, and not worth remembering.
+        recurring: Attributes whose value comes again, but only among a few records.
         budget_bytes: How much is remembered.
     """
 
@@ -121,11 +178,12 @@ class AttributeReader:
         self,
         parse: Callable[[bytes], Pair],
         fleeting: frozenset[str] = frozenset(),
+        recurring: frozenset[str] = frozenset(),
         *,
         budget_bytes: int = BUDGET_BYTES,
     ) -> None:
         self._parse = parse
-        self._fleeting = fleeting
+        self._fleeting, self._recurring = fleeting, recurring
         self._budget_bytes = budget_bytes
         self._usual = 0
         self._forget()
@@ -165,42 +223,69 @@ class AttributeReader:
         Raises:
             DecodeError: A field is no KeyValue.
         """
-        layout = head.layouts.get((own[0], len(own))) if own else None
-        if layout is None:
+        try:  # subscripts, as a call of ``get`` costs twice as much
+            layout = head.layouts[own[0], len(own)]
+            pattern = layout.patterns[layout.steady(own)]
+        except (IndexError, KeyError):
             return self._learn(head, own)
-        values = list(map(dict.get, layout.known, own))
         try:
-            for at, key in layout.fleeting:
+            values: list[Value] = [*pattern.steady]
+            for at, begins, key in layout.texts:
                 told = own[at]
-                text = told.removeprefix(key[len(told)])
-                if text is not told:  # bytes that begin otherwise are given back as they are
-                    values[at] = text.decode()
-        except UnicodeDecodeError:
+                size_bytes = len(told)
+                text = told.removeprefix(begins.get(size_bytes) or key.begin(size_bytes))
+                if text is told:  # bytes that begin otherwise are given back as they are
+                    return self._read_each(head, layout, pattern, own)
+                values.append(text.decode())
+            for at, known, attribute in layout.others:
+                values.append(known.get(own[at]) or self._fresh(attribute, own[at]))
+        except (_OtherLayoutError, UnicodeDecodeError):
             return self._learn(head, own)
-        if all(values) or None not in values or self._fill(values, layout, own):
-            return head, layout.names, values, ()
-        return self._learn(head, own)
+        return head, layout.names, values, (), pattern
 
-    def _fill(self, values: list[Value], layout: _Layout, own: list[bytes]) -> bool:
-        """Read the values that are not there yet; False where the layout is another one."""
-        for at, attribute in enumerate(layout.attributes):
-            if values[at] is None:
-                name, value = self._pair_of(attribute.key, own[at])
-                if name != attribute.key.name or value is None:
-                    return False
-                values[at] = value
-                self._remember(attribute, own[at], value)
-        return True
+    def _read_each(self, head: Head, layout: _Layout, pattern: Pattern, own: list[bytes]) -> Told:
+        """The same where a value that mostly is a new text is none."""
+        try:
+            fresh = list(map(self._fresh, layout.fresh(layout.attributes), layout.fresh(own)))
+        except _OtherLayoutError:
+            return self._learn(head, own)
+        return head, layout.names, [*pattern.steady, *fresh], (), pattern
+
+    def _fresh(self, attribute: _Attribute, told: bytes) -> Value:
+        """A value that is not steady.
+
+        Raises:
+            _OtherLayoutError: The field is another attribute's, or has no value.
+        """
+        known = attribute.known.get(told)
+        if known is not None:
+            return known
+        name, value = self._pair_of(attribute.key, told)
+        if name != attribute.key.name or value is None:
+            raise _OtherLayoutError
+        self._remember(attribute, told, value)
+        return value
 
     def _learn(self, head: Head, own: list[bytes]) -> Told:
         """Read everything, and remember it for the records to come."""
         pairs = list(map(self._pair, own))
         told = dict(pairs)
-        if own and is_regular(head, told, len(own)):
-            layout = self._layout(head, own, tuple(told))
-            for attribute, each, value in zip(layout.attributes, own, told.values(), strict=True):
-                self._remember(attribute, each, value)
+        if is_regular(head, told, len(own)) and _may_be_first(own, pairs):
+            self._remember_pattern(self._layout(head, own, told), own, tuple(told.values()))
         return attributes_behind(head, told, len(own))
+
+    def _remember_pattern(
+        self, layout: _Layout, own: list[bytes], values: tuple[Value, ...]
+    ) -> None:
+        fickle = layout.fickle(own)
+        if fickle is not None:
+            fickle.is_steady = False
+            self._layouts.pop((own[0], layout.order), None)  # made anew when it comes again
+            return
+        told, steady = layout.steady(own), layout.steady(values)
+        if told not in layout.patterns and _SCALARS.issuperset(map(type, steady)):
+            layout.patterns[told] = Pattern(layout.names, layout.order, steady)
+            self._spend(sum(map(len, told)) + len(told) * OBJECT_BYTES)
 
     def _pair(self, told: bytes) -> Pair:
         return short_string(told) or self._parse(told)
@@ -224,12 +309,13 @@ class AttributeReader:
             self._spend(2 * size_bytes + len(told) * OBJECT_BYTES + HEAD_BYTES)
         return head
 
-    def _layout(self, head: Head, own: list[bytes], names: tuple[str, ...]) -> _Layout:
-        layout = self._layouts.get(names)
+    def _layout(self, head: Head, own: list[bytes], told: Mapping[str, Value]) -> _Layout:
+        names = tuple(told)
+        layout = self._layouts.get((own[0], names))
         if layout is None:
-            layout = _Layout(names, [self._attribute(name) for name in names])
-            self._layouts[names] = layout
-            self._spend(sum(map(len, names)) + len(names) * OBJECT_BYTES)
+            layout = _Layout([self._attribute(name) for name in names], list(told.values()))
+            self._layouts[own[0], names] = layout
+            self._spend(len(own[0]) + sum(map(len, names)) + 2 * len(names) * OBJECT_BYTES)
         first = own[0], len(own)
         if first not in head.layouts:
             self._spend(len(own[0]) + OBJECT_BYTES)
@@ -239,14 +325,16 @@ class AttributeReader:
     def _attribute(self, name: str) -> _Attribute:
         found = self._attributes.get(name)
         if found is None:
-            found = self._attributes[name] = _Attribute(Key(name), name in self._fleeting)
+            is_fleeting = name in self._fleeting
+            is_steady = not is_fleeting and name not in self._recurring
+            found = self._attributes[name] = _Attribute(Key(name), is_fleeting, is_steady)
             self._spend(len(name) + KEY_BYTES)
         return found
 
     def _remember(self, attribute: _Attribute, told: bytes, value: Value) -> None:
         if attribute.is_fleeting or len(told) > MAX_REMEMBERED_BYTES:
             return
-        if isinstance(value, str | bool | int | float) and told not in attribute.known:
+        if type(value) in _SCALARS and told not in attribute.known:
             attribute.known[told] = value
             self._spend(len(told) + OBJECT_BYTES)
 
@@ -259,7 +347,7 @@ class AttributeReader:
         self._left_bytes = self._budget_bytes
         self._heads: dict[tuple[object, ...], Head] = {}
         self._layouts_behind: dict[tuple[str, ...], dict[tuple[bytes, int], _Layout]] = {}
-        self._layouts: dict[tuple[str, ...], _Layout] = {}
+        self._layouts: dict[tuple[bytes, tuple[str, ...]], _Layout] = {}
         self._attributes: dict[str, _Attribute] = {}
 
 
@@ -274,7 +362,13 @@ def attributes_behind(head: Head, own: dict[str, Value], count: int) -> Told:
     Where something is told twice the later counts, and the record is one without a head.
     """
     if is_regular(head, own, count):
-        return head, tuple(own), list(own.values()), ()
+        return head, tuple(own), list(own.values()), (), None
     told = head.attributes | own
     given = {name: value for name, value in told.items() if value is not None}
-    return head.place or head, tuple(given), list(given.values()), tuple(told.keys() - given.keys())
+    unset = tuple(told.keys() - given.keys())
+    return head.place or head, tuple(given), list(given.values()), unset, None
+
+
+def _may_be_first(own: Sequence[bytes], pairs: Sequence[Pair]) -> bool:
+    """Whether a layout may begin with the first of these fields."""
+    return bool(own) and len(own[0]) <= MAX_REMEMBERED_BYTES and isinstance(pairs[0][1], str)

@@ -3,7 +3,7 @@
 Leaves to ``claude_code`` what the records mean, to ``layouts`` what need not be read again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from bridge.decode.layouts import (
     FIRST_OF_EVENT,
     AttributeReader,
     Head,
+    Pattern,
     Told,
     attributes_behind,
 )
@@ -65,12 +66,15 @@ class RawLog(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         names: Of the record's own attributes, whose values are ``values``; none of them is None.
         unset: Names of attributes without a value.
+        pattern: What is known of the names and of some values; None where they stand in the
+            record's order.
     """
 
     head: Head
     names: tuple[str, ...]
     values: list[Value]
     unset: tuple[str, ...]
+    pattern: Pattern | None
     time_unix_ns: int
     event_name: str
     body: str | None
@@ -79,8 +83,10 @@ class RawLog(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def attributes(self) -> dict[str, Value]:
-        """All attributes."""
+        """All attributes, in the record's order."""
         own = dict(zip(self.names, self.values, strict=True))
+        if self.pattern is not None:
+            own = {name: own[name] for name in self.pattern.order}
         return self.head.attributes | own | dict.fromkeys(self.unset)
 
     @property
@@ -121,16 +127,21 @@ class LogReader:
 
     Args:
         fleeting: Attributes whose value is nearly always new.
+        recurring: Attributes whose value comes again, but only among a few records.
         names_alone: Whether bodies need not be read where an attribute tells the event's name.
     """
 
     def __init__(
-        self, fleeting: frozenset[str] = frozenset(), *, names_alone: bool = False
+        self,
+        fleeting: frozenset[str] = frozenset(),
+        recurring: frozenset[str] = frozenset(),
+        *,
+        names_alone: bool = False,
     ) -> None:
-        self._attributes = AttributeReader(proto_pair, fleeting)
+        self._attributes = AttributeReader(proto_pair, fleeting, recurring)
         self._names_alone = names_alone
 
-    def read(self, request: ExportRequest) -> Iterator[RawLog]:
+    def read(self, request: ExportRequest) -> Iterable[RawLog]:
         """Every log record of a logs request, in order.
 
         Raises:
@@ -138,36 +149,40 @@ class LogReader:
         """
         return (self._json if request.encoding is _JSON else self._proto)(request)
 
-    def _proto(self, request: ExportRequest) -> Iterator[RawLog]:
+    def _proto(self, request: ExportRequest) -> list[RawLog]:
+        raws: list[RawLog] = []
         try:
             for of_resource in LogsRequest.FromString(inflated(request)).resource_logs:
                 for of_scope in of_resource.scope_logs:
                     place = self._proto_place(of_resource.resource, of_scope.scope, request.fixed)
-                    yield from self._proto_records(place, of_scope.log_records)
+                    self._add_proto_records(raws, place, of_scope.log_records)
         except DecodeError as error:
             raise UndecodableError(f"the body is not protobuf: {error}") from error
+        return raws
 
-    def _proto_records(self, place: Head, records: Any) -> Iterator[RawLog]:  # noqa: ANN401 - its class is made at run time
+    def _add_proto_records(self, raws: list[RawLog], place: Head, records: Any) -> None:  # noqa: ANN401 - its class is made at run time
         head, of_head = place, 0
         for record in records:
             fields = record.attributes[:]
             if not of_head or fields[:of_head] != head.fields:
                 head = self._attributes.head(place, fields)
                 of_head = len(head.fields)
-            behind, names, values, unset = self._attributes.read(head, fields[of_head:])
+            behind, names, values, unset, pattern = self._attributes.read(head, fields[of_head:])
             trace_id, span_id = record.trace_id, record.span_id
             has_name = self._names_alone and names and names[0] == FIRST_OF_EVENT and values[0]
-            yield RawLog(
+            raw = RawLog(
                 behind,
                 names,
                 values,
                 unset,
+                pattern,
                 record.time_unix_nano or record.observed_time_unix_nano,
                 "" if has_name else record.event_name,
                 None if has_name else _text(record.body),
                 hex_id(trace_id.hex(), TRACE_ID_BYTES) if trace_id else None,
                 hex_id(span_id.hex(), SPAN_ID_BYTES) if span_id else None,
             )
+            raws.append(raw)
 
     def _proto_place(self, resource: bytes, scope: bytes, fixed: dict[str, str]) -> Head:
         """Where these come from, under what the sender's token says."""

@@ -110,7 +110,11 @@ class Decoder:
         self._identity = IDENTITY | tag_attributes
         self._origins = Origins(self._identity, self._privacy)
         self._senders = Senders(self._origins, self._identity)
-        self._logs = LogReader(claude_code.FLEETING, names_alone=not self._privacy.is_active)
+        self._logs = LogReader(
+            claude_code.FLEETING,
+            claude_code.RECURRING,
+            names_alone=not self._privacy.is_active,
+        )
         self._sender: claude_code.Sender | None = None
         self._hidden_by: tuple[object, frozenset[str]] = None, frozenset()
 
@@ -190,7 +194,8 @@ class Decoder:
             if self._privacy.is_active:
                 raw, found = self._privacy.guarded_log(raw)
             sender = self._sender = self._senders.of(raw.head, request.fixed)
-        shape = claude_code.shape_of(raw, sender)
+        pattern = raw.pattern
+        shape = (pattern and sender.shapes.get(pattern)) or claude_code.shape_of(raw, sender)
         if shape.tells_sender:
             sender = self._senders.telling(raw.head, raw.attributes, request.fixed)
         repeat = 0 if shape.is_numbered else _twin(raw, shape.name, twins)

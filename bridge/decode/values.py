@@ -96,9 +96,9 @@ def json_attributes(holder: dict[str, Any]) -> dict[str, Value]:
 def json_pairs(pairs: list[Any]) -> dict[str, Value]:
     """The attributes in a list of JSON objects, of two with the same key the later one."""
     return {
-        pair["key"]: _json_value(pair.get("value"), 0)
+        key: _json_value(pair.get("value"), 0)
         for pair in pairs
-        if isinstance(pair, dict) and isinstance(pair.get("key"), str)
+        if isinstance(pair, dict) and isinstance(key := pair.get("key"), str)
     }
 
 

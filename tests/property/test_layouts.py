@@ -66,7 +66,7 @@ def fields_of(pairs: Pairs) -> list[bytes]:
 
 def read(reader: AttributeReader, place: Head, fields: list[bytes]) -> dict[str, Value]:
     head = reader.head(place, fields)
-    behind, names, told, unset = reader.read(head, fields[len(head.fields) :])
+    behind, names, told, unset, _ = reader.read(head, fields[len(head.fields) :])
     assert None not in told
     of_head = dict(zip(behind.names, behind.values, strict=True))
     own = dict(zip(names, told, strict=True)) | dict.fromkeys(unset)
@@ -80,7 +80,10 @@ def test_attributes_are_read_as_from_the_official_classes(
     requests: list[Pairs], budget_bytes: int
 ) -> None:
     reader = AttributeReader(
-        proto_pair, frozenset({"cost_usd", "model"}), budget_bytes=budget_bytes
+        proto_pair,
+        frozenset({"cost_usd", "model"}),
+        frozenset({"prompt.id", "effort"}),
+        budget_bytes=budget_bytes,
     )
     place = Head(resource={}, scope_name="", scope_version="", is_lasting=True)
 

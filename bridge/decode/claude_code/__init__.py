@@ -12,6 +12,7 @@ from bridge.decode.claude_code.metrics import decode_point
 from bridge.decode.claude_code.names import (
     FLEETING,
     PRODUCT,
+    RECURRING,
     SAFE_SERIES_STRINGS,
     SAFE_STRINGS,
     SCOPE_PREFIX,
@@ -22,6 +23,7 @@ from bridge.decode.claude_code.spans import decode_span
 __all__ = [
     "FLEETING",
     "PRODUCT",
+    "RECURRING",
     "SAFE_SERIES_STRINGS",
     "SAFE_STRINGS",
     "Sender",

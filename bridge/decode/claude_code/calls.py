@@ -7,19 +7,14 @@ import orjson
 
 from bridge.decode.attributes import identifier, json_object, text
 from bridge.decode.claude_code.names import PLACEHOLDERS, SPAWNING_TOOLS
-from bridge.decode.claude_code.shapes import Log
 
 
-def arguments_and_title(
-    log: Log, name: str, parameters: object, given: object
-) -> tuple[str | None, str]:
-    """A call's arguments and its title; what sub-agent it starts goes to what is rare.
+def arguments_and_title(name: str, parameters: object, given: object) -> tuple[str | None, str]:
+    """A call's arguments and its title.
 
     ``tool_input`` cuts values over 512 characters to 128; a command is whole in
     ``tool_parameters``, so it is put back. Neither is read where nothing of this is in it.
     """
-    if name in SPAWNING_TOOLS:
-        log.rare |= _spawned(json_object(parameters), json_object(given))
     if parameters is None or not _is_telling(parameters):
         title = tool_title(name, {}) if name.startswith("mcp") else name
         return content(given) or content(parameters), title
@@ -33,8 +28,12 @@ def arguments_and_title(
     return content(given) or content(parameters), title
 
 
-def _spawned(parameters: dict[str, Any], arguments: dict[str, Any]) -> dict[str, str | None]:
-    kind = text((parameters | arguments).get("subagent_type")) or ""
+def spawned(name: str, parameters: object, given: object) -> dict[str, str | None]:
+    """What sub-agent a call starts, and what that is to do; empty where it starts none."""
+    if name not in SPAWNING_TOOLS:
+        return {}
+    arguments = json_object(given)
+    kind = text((json_object(parameters) | arguments).get("subagent_type")) or ""
     return {"spawns": kind, "task": content(arguments.get("prompt"))}
 
 

@@ -8,15 +8,16 @@ such calls. So fields that few records have are put into ``rare`` and added afte
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.decode.attributes import (
     boolean,
+    identifier,
     picousd,
     picousd_from_micros,
     text,
 )
-from bridge.decode.claude_code.calls import arguments_and_title, content
+from bridge.decode.claude_code.calls import arguments_and_title, content, spawned
 from bridge.decode.claude_code.names import (
     ANSWER_FIELDS,
     FAILURE_FIELDS,
@@ -24,6 +25,7 @@ from bridge.decode.claude_code.names import (
     POINT_TEXT,
     PROMPT_FIELDS,
     REQUEST_FIELDS,
+    SPAWNING_TOOLS,
     SYNTHETIC_PROMPT,
     TOOL_FIELDS,
     USAGE_KEYS,
@@ -92,9 +94,10 @@ def _user_prompt(log: Log) -> AnyEvent:
 
 
 def _api_request(log: Log) -> AnyEvent:
-    _, request_id, _, source, model = log.ids
+    _, request_id, _, _, model = log.ids
     *tokens, micros, told_ms, ttft_ms = log.counts
-    cost, speed, effort = log.values
+    (cost,) = log.values
+    purposed, parameters = log.told
     duration_ms = _duration_ms(told_ms)
     return ModelRequest(
         key=log.key,
@@ -110,8 +113,8 @@ def _api_request(log: Log) -> AnyEvent:
         cost_picousd=picousd(cost) if micros is None else picousd_from_micros(micros),
         duration_ms=duration_ms,
         ttft_ms=None if ttft_ms is None else min(ttft_ms, duration_ms),
-        purpose=purpose(source),
-        parameters=_parameters(speed, effort),
+        purpose=purposed,
+        parameters=parameters.copy(),
     )
 
 
@@ -128,11 +131,11 @@ def _usage(tokens: list[int | None]) -> dict[str, int]:
     return told
 
 
-def _parameters(speed: object, effort: object) -> dict[str, str]:
-    if effort is None and isinstance(speed, str) and speed:
-        return {"speed": speed}  # nearly all
+def _request_words(source: object, speed: object, effort: object) -> tuple[Purpose, dict[str, str]]:
+    """What a request is for, and its parameters."""
     told = {"speed": text(speed), "effort": text(effort)}
-    return {name: value for name, value in told.items() if value}
+    parameters = {name: value for name, value in told.items() if value}
+    return purpose(identifier(source) or ""), parameters
 
 
 def _duration_ms(told: int | None) -> int:
@@ -143,9 +146,9 @@ def _duration_ms(told: int | None) -> int:
 
 
 def _api_error(log: Log) -> AnyEvent:
-    _, request_id, _, source, model = log.ids
+    _, request_id, _, _, model = log.ids
     duration_ms, status_code = log.counts
-    error, speed, effort = log.values
+    purposed, parameters = log.told
     return ModelFailure(
         key=log.key,
         session_id=log.session_id,
@@ -156,11 +159,11 @@ def _api_error(log: Log) -> AnyEvent:
         attributes=log.attributes,
         request_id=request_id or None,
         model=model or "unknown",
-        error=content(error),
+        error=content(log.values[0]),
         status_code=status_code,
         duration_ms=_duration_ms(duration_ms),
-        purpose=purpose(source),
-        parameters=_parameters(speed, effort),
+        purpose=purposed,
+        parameters=parameters.copy(),
     )
 
 
@@ -199,11 +202,32 @@ def _raw_body(log: Log) -> AnyEvent:
     )
 
 
+class _Decision(NamedTuple):
+    """What the words of a decision tell."""
+
+    name: str
+    title: str
+    accepted: bool
+    source: str | None
+    by_person: bool
+    arguments: str | None
+    spawned: dict[str, str | None]
+
+
+def _decision_words(
+    tool: object, decision: object, source: object, parameters: object, given: object
+) -> _Decision:
+    name, decided_by = identifier(tool) or "unknown", text(source)
+    arguments, title = arguments_and_title(name, parameters, given)
+    by_person = decided_by is not None and decided_by.startswith("user_")
+    rare = spawned(name, parameters, given)
+    return _Decision(name, title, decision != "reject", decided_by, by_person, arguments, rare)
+
+
 def _tool_decision(log: Log) -> AnyEvent:
-    *_, call_id, told_name = log.ids
-    decision, source, parameters, given = log.values
-    name, decided_by = told_name or "unknown", text(source)
-    arguments, title = arguments_and_title(log, name, parameters, given)
+    name, title, accepted, source, by_person, arguments, rare = log.told
+    if rare:
+        log.rare |= rare
     return ToolDecision(
         key=log.key,
         session_id=log.session_id,
@@ -212,22 +236,28 @@ def _tool_decision(log: Log) -> AnyEvent:
         time_ms=log.time_ms,
         sequence=log.sequence,
         attributes=log.attributes,
-        call_id=call_id or None,
+        call_id=log.ids[-1] or None,
         name=name,
         title=title,
-        accepted=decision != "reject",
-        source=decided_by,
-        by_person=decided_by is not None and decided_by.startswith("user_"),
+        accepted=accepted,
+        source=source,
+        by_person=by_person,
         arguments=arguments,
     )
 
 
+def _result_words(tool: object, success: object) -> tuple[str, bool]:
+    """The tool's name, and whether it ended well."""
+    return identifier(tool) or "unknown", boolean(success) is not False
+
+
 def _tool_result(log: Log) -> AnyEvent:
-    *_, call_id, told_name = log.ids
+    name, success = log.told
     duration_ms, result_bytes = log.counts
-    success, error, error_type, parameters, given = log.values
-    name = told_name or "unknown"
-    arguments, title = arguments_and_title(log, name, parameters, given)
+    error, error_type, parameters, given = log.values
+    arguments, title = arguments_and_title(name, parameters, given)
+    if name in SPAWNING_TOOLS:
+        log.rare |= spawned(name, parameters, given)
     if error is not None:
         log.rare["error"] = content(error)
     if error_type is not None:
@@ -240,10 +270,10 @@ def _tool_result(log: Log) -> AnyEvent:
         time_ms=log.time_ms,
         sequence=log.sequence,
         attributes=log.attributes,
-        call_id=call_id or None,
+        call_id=log.ids[-1] or None,
         name=name,
         title=title,
-        success=boolean(success) is not False,
+        success=success,
         duration_ms=_duration_ms(duration_ms),
         arguments=arguments,
         result_bytes=result_bytes,
@@ -310,15 +340,19 @@ _KINDS: Mapping[str, Kind] = {
         _api_request,
         ids=("model",),
         counts=(*USAGE_KEYS, "cost_usd_micros", "duration_ms", "ttft_ms"),
-        values=("cost_usd", "speed", "effort"),
+        values=("cost_usd",),
         own=REQUEST_FIELDS,
+        words=("query_source", "speed", "effort"),
+        read=_request_words,
     ),
     "api_error": Kind(
         _api_error,
         ids=("model",),
         counts=("duration_ms", "status_code"),
-        values=("error", "speed", "effort"),
+        values=("error",),
         own=FAILURE_FIELDS,
+        words=("query_source", "speed", "effort"),
+        read=_request_words,
     ),
     "assistant_response": Kind(
         _assistant_response,
@@ -329,16 +363,19 @@ _KINDS: Mapping[str, Kind] = {
     ),
     "tool_decision": Kind(
         _tool_decision,
-        ids=("tool_use_id", "tool_name"),
-        values=("decision", "source", "tool_parameters", "tool_input"),
+        ids=("tool_use_id",),
         own=TOOL_FIELDS,
+        words=("tool_name", "decision", "source", "tool_parameters", "tool_input"),
+        read=_decision_words,
     ),
     "tool_result": Kind(
         _tool_result,
-        ids=("tool_use_id", "tool_name"),
+        ids=("tool_use_id",),
         counts=("duration_ms", "tool_result_size_bytes"),
-        values=("success", "error", "error_type", "tool_parameters", "tool_input"),
+        values=("error", "error_type", "tool_parameters", "tool_input"),
         own=TOOL_FIELDS,
+        words=("tool_name", "success"),
+        read=_result_words,
     ),
     "subagent_completed": Kind(
         _subagent_completed,

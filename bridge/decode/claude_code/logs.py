@@ -12,9 +12,11 @@ from bridge.decode.claude_code.clamping import clamped_in_log
 from bridge.decode.claude_code.events import AGENT_SOURCE, agent_type, kind_of
 from bridge.decode.claude_code.names import KEY_ATTRIBUTES, PREFIX
 from bridge.decode.claude_code.senders import KEY_BYTES, Sender
-from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Row, Shape
+from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Shape
+from bridge.decode.layouts import Pattern
 from bridge.decode.moments import AHEAD_MS, EARLIEST_MS, NS_PER_MS, is_plausible
 from bridge.decode.otlp import RawLog
+from bridge.decode.picking import Row
 from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
 
@@ -24,9 +26,10 @@ _NOTHING: dict[str, MetadataValue] = {}
 def shape_of(raw: RawLog, sender: Sender) -> Shape:
     """How a record is to be read."""
     try:
-        return sender.shapes[raw.values[0], raw.names]
-    except (KeyError, IndexError, TypeError):
-        return _new_shape(raw, sender)
+        known = sender.shapes.get(raw.pattern or (raw.values[0], raw.names))
+    except (IndexError, TypeError):
+        known = None
+    return known or _new_shape(raw, sender)
 
 
 def _new_shape(raw: RawLog, sender: Sender) -> Shape:
@@ -34,10 +37,11 @@ def _new_shape(raw: RawLog, sender: Sender) -> Shape:
     first = raw.values[0] if raw.names[:1] == (NAME,) else None
     told = text(first or raw.attributes.get(NAME)) or raw.body or raw.event_name
     name = identifier(told.removeprefix(PREFIX)) or "unnamed"
+    pattern = raw.pattern or Pattern(raw.names, raw.names, ())
     kind, is_plain = kind_of(name), identifier(told) == told
-    shape = Shape(name, kind, sender.head.names, raw.names, sender.hidden, is_plain=is_plain)
+    shape = Shape(name, kind, sender.head.names, pattern, sender.hidden, is_plain=is_plain)
     if told == first and isinstance(first, str):
-        sender.shapes.remember(first, raw.names, shape)
+        sender.shapes.remember(raw.pattern or (first, raw.names), raw.names, shape)
     return shape
 
 
@@ -58,8 +62,9 @@ def decode(
     is_plain = EARLIEST_MS <= time_ms <= received_at_ms + AHEAD_MS
     if not is_plain and not (is_plain := is_plausible(time_ms, received_at_ms)):
         time_ms = received_at_ms
-    ids, sequence, counts = shape.ids(row), row[shape.sequence], shape.counts.plain(row)
-    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row, ids):
+    ids: Sequence[str] = shape.ids(row)
+    sequence, counts = row[shape.sequence], shape.counts.plain(row)
+    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row):
         key = _key(raw, sender, shape, ids, sequence)
     else:
         key, is_plain = record_key(raw, shape.name, repeat), False
@@ -78,6 +83,7 @@ def decode(
         ids,
         counts,
         shape.values(row),
+        shape.told_by(row) if shape.told is None else shape.told,
         {},
     )
     source = ids[SOURCE]

@@ -67,14 +67,18 @@ OLDER_NAMES = {
 
 FLEETING = frozenset(
     {
-        "event.timestamp", "request_id", "tool_use_id", "use_id", "message.uuid", "message.id",
-        "prompt", "prompt_text", "prompt_length", "response", "response_length", "body",
-        "body_length", "request_body_id", "cost_usd", "cost_usd_micros", "cost", "duration_ms",
-        "duration", "ttft_ms", "total_duration_ms", "total_tokens", "tool_input",
+        "event.timestamp", "request_id", "tool_use_id", "use_id", "message.uuid",
+        "message.id", "error", "prompt", "prompt_text", "prompt_length", "response",
+        "response_length", "body", "body_length", "request_body_id", "cost_usd",
+        "cost_usd_micros", "cost", "duration_ms", "duration", "ttft_ms",
+        "total_duration_ms", "total_tokens", "tool_input",
         "tool_parameters", "tool_input_size_bytes", "tool_result_size_bytes", *USAGE_KEYS,
     }
 )  # fmt: skip
 """Attributes whose value is hardly ever one that came before."""
+
+RECURRING = frozenset({"prompt.id", "event.sequence"})
+"""Attributes whose values are many, each told by some records."""
 
 SENDER = frozenset({"session.id", "user.id"})
 """Attributes that tell, beside those of a trace's identity, who a record is from."""

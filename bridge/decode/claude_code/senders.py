@@ -8,18 +8,23 @@ import orjson
 from bridge.decode.attributes import Attributes, Value, identifier, text
 from bridge.decode.claude_code.clamping import clamped_in_log
 from bridge.decode.claude_code.shapes import BLANKS, Shape
-from bridge.decode.layouts import Head
+from bridge.decode.layouts import Head, Pattern
 from bridge.model.events import Origin
 
 KEY_BYTES = 8
 
-KEPT_SHAPES = 1_024
+KEPT_SHAPES = 2_048
 MAX_NAMES, MAX_NAMES_CHARS = 200, 8_192
 """Records with more or longer names have no shape that would be remembered."""
 
 
-class Shapes(dict[tuple[Value, tuple[str, ...]], Shape]):
-    """Shapes by the event's name as it was told, and the names of a record's own attributes.
+ShapeKey = Pattern | tuple[Value, tuple[str, ...]]
+"""A record's pattern, else the event's name as it was told, and the names of the record's own
+attributes."""
+
+
+class Shapes(dict[ShapeKey, Shape]):
+    """Shapes by what records have in common.
 
     Args:
         others: All that there are; together they hold so many, and then forget them all.
@@ -29,14 +34,14 @@ class Shapes(dict[tuple[Value, tuple[str, ...]], Shape]):
         self._others = others
         others.append(self)
 
-    def remember(self, told: str, names: tuple[str, ...], shape: Shape) -> None:
+    def remember(self, key: ShapeKey, names: tuple[str, ...], shape: Shape) -> None:
         """Keep a shape for the records to come, unless it is too large."""
-        if len(names) > MAX_NAMES or len(told) + sum(map(len, names)) > MAX_NAMES_CHARS:
+        if len(names) > MAX_NAMES or len(shape.name) + sum(map(len, names)) > MAX_NAMES_CHARS:
             return
         if sum(map(len, self._others)) >= KEPT_SHAPES:
             for shapes in self._others:
                 shapes.clear()
-        self[told, names] = shape
+        self[key] = shape
 
 
 class Sender:

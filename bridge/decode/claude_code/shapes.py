@@ -6,12 +6,12 @@ depends on the names alone. A ``Shape`` is the answer, and records are read by i
 over whole tuples.
 
 Most values are plain: short strings in one line, digits. That is decided for all values of a record
-at once; only where it is not so they are looked at one by one.
+at once; only where it is not so they are looked at one by one. And where values are the same in all
+records of a ``Pattern``, what follows from them alone is worked out once, too.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import orjson
@@ -19,7 +19,9 @@ import orjson
 from bridge.decode.attributes import MAX_ID_CHARS, count, shown
 from bridge.decode.claude_code.clamping import COST, IDENTIFIERS, LIMITS, is_plain
 from bridge.decode.claude_code.names import ENVELOPE, OLDER_NAMES, SENDER
+from bridge.decode.layouts import Pattern
 from bridge.decode.moments import MAX_DURATION_MS
+from bridge.decode.picking import Row, pick
 from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
 
@@ -28,8 +30,9 @@ BLANKS: Final = (None, "")
 _NOTHING, _NO_TEXT = range(2)
 """Places in every row of what is absent, among any values and among texts."""
 
-Row = Sequence[Any]
-Pick = Callable[[Row], Sequence[Any]]
+T = TypeVar("T")
+Known = Mapping[int, Any]
+"""Place in a row → the value that is known to stand there."""
 
 IDS: Final = ("prompt.id", "request_id", "tool_use_id", "query_source")
 """What every record may be known by; the ids of its kind stand behind them."""
@@ -40,6 +43,10 @@ _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
 """No limit of a whole number is lower, so numbers that together are not more are within theirs."""
 _DELETE: Final = "\x7f"
+_WORDS: Final = frozenset({str, type(None)})
+"""Numbers of different kinds are equal as keys, so they are not remembered."""
+_KEPT_WORDS: Final = 64
+_WORD_CHARS: Final = 160
 _CHECKED_ALONE: Final = frozenset({COST, "event.sequence"})
 
 
@@ -51,6 +58,7 @@ class Log(msgspec.Struct, gc=False):
         ids: ``IDS`` and those of the event's ``Kind``, "" where there is none.
         counts: Those of the kind, None where there is none.
         values: Likewise, as they were told.
+        told: What the kind reads from words.
         rare: Fields of the event that few records have.
     """
 
@@ -65,6 +73,7 @@ class Log(msgspec.Struct, gc=False):
     ids: Sequence[str]
     counts: Sequence[int | None]
     values: Sequence[Any]
+    told: Any
     rare: dict[str, Any]
 
 
@@ -77,6 +86,8 @@ class Kind(NamedTuple):
         counts: Attributes that are whole numbers.
         values: Other attributes that it reads.
         own: Attributes that are not shown as metadata besides.
+        read: Reads ``words``: attributes that are mostly the same in many records. It depends on
+            nothing else, so what it gives is kept where they are; nobody may change it.
     """
 
     build: Callable[[Log], AnyEvent]
@@ -84,6 +95,8 @@ class Kind(NamedTuple):
     counts: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     own: frozenset[str] = frozenset()
+    words: tuple[str, ...] = ()
+    read: Callable[..., Any] = lambda *_: ()
 
 
 class Shape:
@@ -93,7 +106,7 @@ class Shape:
         name: The event's.
         kind: What it is made of.
         of_head: Names of the attributes in a head, which is checked once for all its records.
-        own: Names of the record's own.
+        pattern: Names of the record's own, and values that are known beforehand.
         hidden: Attributes not to show as metadata, because the trace tells them.
         is_plain: Whether the name could be taken as it was told.
 
@@ -103,6 +116,7 @@ class Shape:
         agent: Likewise ``AGENT_IDS``; None where there are none at all.
         values: Picks those of the kind, None where there is none.
         counts: Reads those of the kind.
+        told: What the kind reads from words, where these are known.
         sequence: The place of the record's number.
         has_others: Whether something has a limit that is neither an id nor a count of the kind.
     """
@@ -112,12 +126,15 @@ class Shape:
         name: str,
         kind: Kind,
         of_head: tuple[str, ...],
-        own: tuple[str, ...],
+        pattern: Pattern,
         hidden: frozenset[str],
         *,
         is_plain: bool,
     ) -> None:
+        own = pattern.names
         at = {each: place for place, each in enumerate(of_head + own, len(BLANKS))}
+        steady = enumerate(pattern.steady, len(BLANKS) + len(of_head))
+        known: Known = dict(enumerate(BLANKS)) | dict(steady)
         agent = [at.get(each, _NO_TEXT) for each in AGENT_IDS]
         ids = [at.get(each, _NO_TEXT) for each in IDS] + _places(at, kind.ids, _NO_TEXT)
         counts = _places(at, kind.counts, _NOTHING)
@@ -127,26 +144,34 @@ class Shape:
         self.tells_sender = not (SENDER | hidden).isdisjoint(own)
         self.is_numbered = "event.sequence" in at
         self.sequence = at.get("event.sequence", _NOTHING)
-        self.ids = _pick(ids)
-        self.agent = _pick(agent) if max(agent) > _NO_TEXT else None
-        self.values = _pick(_places(at, kind.values, _NOTHING))
+        self.ids = pick(ids)
+        self.agent = pick(agent) if max(agent) > _NO_TEXT else None
+        self.values = pick(_places(at, kind.values, _NOTHING))
         self.counts = Numbers(counts)
-        others = sorted({*agent, *named}.difference(ids, [_NO_TEXT]))
-        self._other_ids = _pick(others) if others else None
+        words = _places(at, kind.words, _NOTHING)
+        self._words, self._read = pick(words), kind.read
+        self._known_words: dict[tuple[Any, ...], Any] = {}
+        self.told = _if_known(known, words, lambda: kind.read(*map(known.get, words)))
+        texts = {*ids, *agent, *named}
+        self._fresh_ids = pick(sorted(texts.difference(known)))
+        self._spare_chars = _spare_chars([known[place] for place in texts.intersection(known)])
         numbers = sorted(limited.difference(counts))
         self._numbers = Numbers(numbers) if numbers else None
         self._cost = at.get(COST, _NOTHING)
         self.has_others = bool(numbers or self._cost)
         hidden |= ENVELOPE | kind.own
-        self._shown = [(each, place) for each, place in at.items() if each not in hidden]
+        in_order = (*of_head, *pattern.order)
+        self._shown = [(each, at[each]) for each in in_order if each not in hidden]
+        shown_at = [place for _, place in self._shown]
+        self._all_shown = _if_known(known, shown_at, lambda: self._metadata(known))
 
-    def are_ids_plain(self, row: Row, ids: Sequence[Any]) -> bool:
-        """Whether these ids and all others are texts that can be taken as they are."""
+    def are_ids_plain(self, row: Row) -> bool:
+        """Whether all ids are texts that can be taken as they are."""
         try:
-            told = "".join(ids if self._other_ids is None else (*ids, *self._other_ids(row)))
+            told = "".join(self._fresh_ids(row))
         except TypeError:  # one is a number
             return False
-        return len(told) <= MAX_ID_CHARS and is_printable(told)
+        return len(told) <= self._spare_chars and is_printable(told)
 
     def are_others_plain(self, row: Row) -> bool:
         """Whether nothing is beyond its limit that is neither an id nor a count of the kind."""
@@ -154,8 +179,27 @@ class Shape:
             return False
         return self._numbers is None or self._numbers.plain(row) is not None
 
+    def told_by(self, row: Row) -> Any:  # noqa: ANN401 - whatever the kind reads
+        """What the kind reads from words."""
+        words = self._words(row)
+        try:
+            return self._known_words[words]
+        except (KeyError, TypeError):
+            told = self._read(*words)
+        if (
+            _WORDS.issuperset(map(type, words))
+            and sum(map(len, filter(None, words))) <= _WORD_CHARS
+        ):
+            if len(self._known_words) >= _KEPT_WORDS:
+                self._known_words.clear()
+            self._known_words[words] = told
+        return told
+
     def shown(self, row: Row) -> dict[str, MetadataValue]:
         """The metadata."""
+        return self._metadata(row) if self._all_shown is None else self._all_shown.copy()
+
+    def _metadata(self, row: Row | Known) -> dict[str, MetadataValue]:
         found: dict[str, MetadataValue] = {}
         for name, place in self._shown:
             value = row[place]
@@ -169,9 +213,10 @@ class Numbers:
     """Reads the whole numbers at some places of a row at once, by having them read as JSON."""
 
     def __init__(self, places: Sequence[int]) -> None:
-        self._all = _pick(places)
-        self._told = _pick([place for place in places if place != _NOTHING])
+        self._all = pick(places)
+        self._told = pick([place for place in places if place != _NOTHING])
         self._json = f"[{','.join('null' if place == _NOTHING else '%s' for place in places)}]"
+        self._has_all = _NOTHING not in places
         self._absent = [None] * len(places) if max(places, default=0) == _NOTHING else None
 
     def plain(self, row: Row) -> Sequence[int | None] | None:
@@ -182,10 +227,11 @@ class Numbers:
         try:
             if not ("".join(told).isdecimal() if type(told[0]) is str else _are_counts(told)):
                 return None
-            numbers: list[int | None] = orjson.loads(self._json % told)
-            return numbers if sum(filter(None, numbers)) <= _PLAIN else None
+            numbers: list[Any] = orjson.loads(self._json % told)
         except (TypeError, orjson.JSONDecodeError):
             return None
+        total = sum(numbers if self._has_all else filter(None, numbers))
+        return numbers if total <= _PLAIN else None
 
     def all(self, row: Row) -> Sequence[int | None]:
         """The numbers, however they are written."""
@@ -213,11 +259,12 @@ def _places(at: Mapping[str, int], names: Iterable[str], absent: int) -> list[in
     ]
 
 
-def _pick(places: Sequence[int]) -> Pick:
-    """What picks these places from a row as a tuple; ``itemgetter`` does so for two and more."""
-    match places:
-        case []:
-            return lambda _: ()
-        case [place]:
-            return lambda row: (row[place],)
-    return itemgetter(*places)
+def _if_known(known: Known, places: Iterable[int], make: Callable[[], T]) -> T | None:
+    """What follows from the values at some places, if all of these are known."""
+    return make() if known.keys() >= set(places) else None
+
+
+def _spare_chars(ids: Sequence[Any]) -> int:
+    """How much longer ids may be together that stand beside these; none may be beside odd ones."""
+    is_plain = all(type(each) is str and each.isprintable() for each in ids)
+    return MAX_ID_CHARS - sum(map(len, ids)) if is_plain else -1

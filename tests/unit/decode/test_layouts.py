@@ -10,8 +10,10 @@ from bridge.decode.layouts import (
     FIRST_OF_EVENT,
     HEAD_BYTES,
     KEY_BYTES,
+    MAX_PATTERNS,
     AttributeReader,
     Head,
+    Pattern,
 )
 from bridge.decode.records import Decoder
 from bridge.decode.values import proto_pair
@@ -88,3 +90,35 @@ def test_shapes_of_ever_new_names_are_not_remembered_without_end() -> None:
 
     kept = [each for each in gc.get_objects() if isinstance(each, Shapes)]
     assert 0 < sum(map(len, kept)) <= 2 * KEPT_SHAPES
+
+
+def test_an_attribute_of_too_many_values_is_no_longer_taken_as_steady() -> None:
+    reader = AttributeReader(proto_pair)
+    place = a_place()
+    patterns: list[Pattern | None] = []
+
+    for number in range(MAX_PATTERNS + 3):
+        told = fields((FIRST_OF_EVENT, "a"), ("tool", "t"), ("number", f"n{number}"))
+        head, names, values, _, pattern = reader.read(place, told)
+        patterns.append(pattern)
+        assert head is place
+        own = dict(zip(names, values, strict=True))
+        assert own == {FIRST_OF_EVENT: "a", "tool": "t", "number": f"n{number}"}
+
+    assert set(patterns[:-1]) == {None}
+    assert patterns[-1] is not None
+    assert patterns[-1].steady == ("a", "t")
+    assert patterns[-1].order == (FIRST_OF_EVENT, "tool", "number")
+
+
+def test_what_is_long_is_not_steady() -> None:
+    reader = AttributeReader(proto_pair)
+    place = a_place()
+    for text in ("short", "x" * 1_000, "y" * 1_000, "z"):
+        told = fields((FIRST_OF_EVENT, "a"), ("note", text))
+        for _ in range(3):
+            _, names, values, _, pattern = reader.read(place, told)
+            assert dict(zip(names, values, strict=True)) == {FIRST_OF_EVENT: "a", "note": text}
+
+    assert pattern is not None
+    assert pattern.steady == ("a",)
