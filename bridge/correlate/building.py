@@ -283,7 +283,7 @@ class Builder:
         part = self._turn.parts.pop(key, None) if key else None
         if key is None or part is None:
             return []
-        self._turn.sent.add(digest(key))
+        self._turn.left.add(key)
         return part.events
 
     def _know_spans(self, key: str, events: list[AnyEvent]) -> None:
@@ -304,13 +304,13 @@ class Builder:
 
     def _drop(self, key: str, events: list[AnyEvent]) -> None:
         self._turn.parts.pop(key, None)
-        self._turn.sent.add(digest(key))
+        self._turn.left.add(key)
         self.late += len(events)
 
     def _leave(self, key: str, part: AnyPart, records: int) -> None:
         turn = self._turn
         turn.parts.pop(key, None)
-        turn.sent.add(digest(key))
+        turn.left.add(key)
         self.settled.append(
             Settled(
                 turn=turn.facts or frozen_facts(turn), part=part, observed=1, folded=records - 1
