@@ -127,6 +127,23 @@ def test_an_event_changes_what_is_told_if_and_only_if_it_says_so(seen: list[Any]
 
 
 @few(100)
+@given(st.lists(events, max_size=12), st.integers(0, 12))
+def test_a_sessions_totals_are_those_of_its_events_whenever_they_are_summed_up(
+    seen: list[Any], before: int
+) -> None:
+    found, totals = Activity(), Totals()
+    for place, event in enumerate(seen):
+        if place == before:
+            found.numbers.sum_up()
+        sums.note_event(found, event)
+        totals.add(event)
+
+    found.numbers.sum_up()
+
+    assert found.numbers.totals == totals
+
+
+@few(100)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=30), st.data())
 def test_records_in_any_order_make_one_stretch(sequences: list[int], data: st.DataObject) -> None:
     """A process counts its records as time goes on: missing is what is in none of the requests."""
