@@ -61,11 +61,11 @@ IDS = (
 OWN |= dict.fromkeys(IDS, ids)
 
 
-def _events_of(kind: type[Event]) -> st.SearchStrategy[Any]:
+def events_of(kind: type[Event]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **{name: OWN[name] for name in kind.__struct_fields__ if name in OWN})
 
 
-events = st.one_of([_events_of(kind) for kind in KINDS])
+events = st.one_of([events_of(kind) for kind in KINDS])
 
 
 def test_every_kind_has_its_place_in_the_tables() -> None:
