@@ -49,7 +49,8 @@ class Activity(msgspec.Struct, kw_only=True, array_like=True, gc=False):
         told_since_ms: ``since_ms`` as it was first told to Langfuse, which knows scores by date.
         free_ms: First moment behind the stretch before. What comes late, or once more, is put
             there: no two stretches begin at the same time, which is what tells summaries apart.
-        numbers: Of the whole session; ``before``: as they stood when the stretch began.
+        numbers: Of the whole session, of which ``sum_up`` is to be called before they are told;
+            ``before``: as they stood when the stretch began.
         runs: Unbroken runs of sequence numbers, in order, the latest ``KEPT_RUNS``.
         lost_before: How many sequence numbers are missing before those.
         shown: Whether there is anything to show: work, or a metric that counts some.
@@ -117,6 +118,7 @@ def is_check(session_id: str | None) -> bool:
 
 def end_stretch(activity: Activity) -> Summary | None:
     """Close the stretch that went on; None when it has nothing to show."""
+    activity.numbers.sum_up()
     activity.numbers.lost_records = activity.lost_before + lost_records(activity.runs)
     numbers = difference(activity.numbers, activity.before)
     prompt = activity.first_prompt
@@ -142,6 +144,7 @@ def totals(activity: Activity, *, final: bool) -> SessionTotals | None:
         return None
     if activity.told_since_ms is None:
         activity.told_since_ms = activity.since_ms
+    activity.numbers.sum_up()
     return SessionTotals(
         session_id=activity.session_id,
         origin=activity.origin,

@@ -43,6 +43,9 @@ _MOMENTS: Final = frozenset(get_args(Momentary))
 _IN_FACTS: Final = Origin(product="", service_name="", service_version=None, attributes={})
 """Stands for a turn's origin once its facts tell it: the state is written at every step."""
 
+_CALL: Final = 2
+"""Records of nearly every tool call: the decision and the result."""
+
 
 class Builder:
     """Takes parts out of one turn.
@@ -60,6 +63,28 @@ class Builder:
         self.settled: list[Settled] = []
         self.late = 0
         self.told_by_spans: list[AnyEvent] = []
+
+    def plain(self, key: str, part: OpenPart) -> bool:
+        """Let go what nothing has to be joined with, as ``generation`` and ``tool`` would.
+
+        Returns:
+            Whether it was such: one request that has an id, or a tool's decision and its result.
+        """
+        events, touched_ms = part.events, part.touched_ms
+        last, count = events[-1], len(events)
+        made: Generation | ToolCall
+        if type(last) is ModelRequest and count == 1 and last.request_id:
+            owner = self._place(last, None, touched_ms)
+            made = Generation(key=key, owner=owner, request=last, answer=None, bodies=())
+        elif (
+            type(last) is ToolResult and count == _CALL and type(first := events[0]) is ToolDecision
+        ):
+            owner = self._place(last, None, touched_ms)
+            made = ToolCall(key=key, owner=owner, decision=first, result=last)
+        else:
+            return False
+        self._leave(key, made, count)
+        return True
 
     def generation(self, key: str, part: OpenPart) -> None:
         """A model request, its answer, its raw bodies and its span."""
@@ -283,7 +308,7 @@ class Builder:
         part = self._turn.parts.pop(key, None) if key else None
         if key is None or part is None:
             return []
-        self._turn.sent.add(digest(key))
+        self._turn.left.add(key)
         return part.events
 
     def _know_spans(self, key: str, events: list[AnyEvent]) -> None:
@@ -304,13 +329,13 @@ class Builder:
 
     def _drop(self, key: str, events: list[AnyEvent]) -> None:
         self._turn.parts.pop(key, None)
-        self._turn.sent.add(digest(key))
+        self._turn.left.add(key)
         self.late += len(events)
 
     def _leave(self, key: str, part: AnyPart, records: int) -> None:
         turn = self._turn
         turn.parts.pop(key, None)
-        turn.sent.add(digest(key))
+        turn.left.add(key)
         self.settled.append(
             Settled(
                 turn=turn.facts or frozen_facts(turn), part=part, observed=1, folded=records - 1

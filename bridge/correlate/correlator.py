@@ -111,8 +111,9 @@ class Correlator:
         have been without the pause.
         """
         settled: list[Settled] = []
-        states = self._states
-        while not states.is_full:
+        turns, conversations = self._changed_turns, self._changed_conversations
+        most_changed = self._states.most_changed
+        while len(turns) + len(conversations) < most_changed:
             if self._touched:
                 self._look_at_touched()
             look = self._looks.take_due(now_ms)

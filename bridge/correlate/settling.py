@@ -78,7 +78,9 @@ class Cut:
             work.sort()
         for _, _, key in work:
             part = parts.get(key)
-            if part is not None and self._is_due(key, part):
+            if part is None or not self._is_due(key, part):
+                continue
+            if self._traced or not self._build.plain(key, part):  # nearly all are plain
                 self._let_go(key, part)
 
     def _let_go(self, key: str, part: OpenPart) -> None:

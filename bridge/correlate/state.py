@@ -81,8 +81,9 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True, gc=False):
         span_parts: Id of a tool's span → key of the tool's part.
         has_logs: Whether log records tell of it too; only they know cost.
         seen: Keys of all records folded in; tells repetitions.
-        sent: Digests of the keys of parts that have left; tells late halves.
-        sent_by_span: Those of them that only spans had told of.
+        left: Keys of parts that have left; tells late halves.
+        sent: Digests of such keys, as turns have them that were saved before ``left`` was.
+        sent_by_span: Digests of the keys of those that only spans had told of.
         first_ms: Start of the earliest work; the turn's start when it has no prompt.
         last_ms: End of the latest work; the turn's end. What merely happens does not move it.
         last_main: Order and kind of the main thread's latest work.
@@ -126,6 +127,7 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     cut_ms: int | None = None
     start_ms: int = 0
     end_ms: int = 0
+    left: set[str] = set()
 
     def order(self) -> Order:
         """Where the turn stands among the prompts of its conversation."""

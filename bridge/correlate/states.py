@@ -27,11 +27,12 @@ class States:
     Attributes:
         changed_turns: What has to be saved, by key; ``changed_conversations`` likewise. Nearly
             every record is of one of them, so they are looked at before all others.
+        most_changed: After so many of both they have to be saved.
     """
 
     def __init__(self, archive: Archive, bounds: Bounds) -> None:
         self._archive = archive
-        self._most_changed = bounds.changed
+        self.most_changed = bounds.changed
         self._turns: Held[LiveTurn] = Held(bounds.held, bounds.held_bytes)
         self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
         self.changed_turns: dict[str, LiveTurn] = {}
@@ -45,7 +46,7 @@ class States:
     @property
     def is_full(self) -> bool:
         """Whether so much has changed that it has to be saved before anything else is touched."""
-        return len(self.changed_turns) + len(self.changed_conversations) >= self._most_changed
+        return len(self.changed_turns) + len(self.changed_conversations) >= self.most_changed
 
     def changing(self, key: str) -> Conversation:
         """A conversation that is about to change, and then to be saved."""

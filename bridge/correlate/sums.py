@@ -1,4 +1,8 @@
-"""What a session's numbers learn from each kind of event. Sums: any order gives the same."""
+"""What a session's numbers learn from each kind of event. Sums: any order gives the same.
+
+Requests are summed by model alone; ``SessionNumbers.sum_up`` makes totals of that when they are
+asked for.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -47,7 +51,8 @@ def _sum_turn_span(activity: Activity, span: TurnSpan) -> bool:
 
 def _sum_request(activity: Activity, request: ModelRequest) -> bool:
     numbers = activity.numbers
-    numbers.totals.add_request(request)
+    if request.cost_picousd is None:
+        numbers.totals.unpriced += 1
     _add(numbers.models, request.model, request)
     if request.agent_type:
         _add(numbers.agents, request.agent_type, request)

@@ -7,7 +7,7 @@ import msgspec
 
 from bridge.model.events import Origin, UserPrompt
 from bridge.model.measures import Measure
-from bridge.model.totals import Totals
+from bridge.model.totals import Totals, add_tokens
 
 CHECK_SESSION: Final = "langfuse-bridge-doctor-"
 """Begins the id of a session that is made up to try the bridge. Its traces are made like all others
@@ -43,7 +43,8 @@ class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True, gc=False):
 
     Attributes:
         totals: Sums over its events.
-        models: Model → its part of them; ``agents``: type of sub-agent → its part.
+        models: Model → its part of them, and all that is known of requests until ``sum_up``, but
+            for ``unpriced``; ``agents``: type of sub-agent → its part.
         series: Series of a metric (``MetricPoint.series``) → its total in picounits.
         lost_records: Gaps in the sequence numbers of its events.
     """
@@ -54,6 +55,16 @@ class SessionNumbers(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     agents: dict[str, ModelSums] = {}
     series: dict[str, int] = {}
     lost_records: int = 0
+
+    def sum_up(self) -> None:
+        """Sum the requests of all models up in ``totals``, where only the other events are."""
+        totals, models = self.totals, self.models.values()
+        totals.requests = sum([each.requests for each in models])
+        totals.cost_picousd = sum([each.cost_picousd for each in models])
+        totals.models = sorted(self.models)
+        totals.usage = {}
+        for each in models:
+            add_tokens(totals.usage, each.usage)
 
     def copy(self) -> "SessionNumbers":
         """The numbers as they are now, which later records do not change."""

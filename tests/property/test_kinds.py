@@ -61,11 +61,11 @@ IDS = (
 OWN |= dict.fromkeys(IDS, ids)
 
 
-def _events_of(kind: type[Event]) -> st.SearchStrategy[Any]:
+def events_of(kind: type[Event]) -> st.SearchStrategy[Any]:
     return st.builds(kind, **{name: OWN[name] for name in kind.__struct_fields__ if name in OWN})
 
 
-events = st.one_of([_events_of(kind) for kind in KINDS])
+events = st.one_of([events_of(kind) for kind in KINDS])
 
 
 def test_every_kind_has_its_place_in_the_tables() -> None:
@@ -124,6 +124,23 @@ def test_an_event_changes_what_is_told_if_and_only_if_it_says_so(seen: list[Any]
         changes = sums.note_event(found, event)
 
         assert changes == ((found.shown, found.numbers.tool_errors) != told)
+
+
+@few(100)
+@given(st.lists(events, max_size=12), st.integers(0, 12))
+def test_a_sessions_totals_are_those_of_its_events_whenever_they_are_summed_up(
+    seen: list[Any], before: int
+) -> None:
+    found, totals = Activity(), Totals()
+    for place, event in enumerate(seen):
+        if place == before:
+            found.numbers.sum_up()
+        sums.note_event(found, event)
+        totals.add(event)
+
+    found.numbers.sum_up()
+
+    assert found.numbers.totals == totals
 
 
 @few(100)

@@ -1,11 +1,15 @@
-"""What all parts of a turn share."""
+"""What all parts of a turn share, and what is known of those that have left."""
+
+import pytest
 
 from bridge.correlate import turns
 from bridge.correlate.building import frozen_facts
+from bridge.correlate.halves import HALVES
 from bridge.correlate.saved import decode_turn, saved_turn
 from bridge.correlate.state import LiveTurn
 from bridge.model.events import AnyEvent, Origin, Record
-from tests.builders import T0_MS, prompt_event, request_event
+from bridge.model.outcomes import Outcome
+from tests.builders import T0_MS, answer_event, prompt_event, request_event
 
 
 def test_the_origin_is_saved_once_and_no_later_record_changes_it() -> None:
@@ -25,6 +29,20 @@ def test_the_prompts_origin_is_the_turns_until_a_part_leaves() -> None:
     _fold(turn, prompt_event(0), "other")
 
     assert frozen_facts(decode_turn(saved_turn(turn).state)).origin == _origin("other")
+
+
+@pytest.mark.parametrize("saved_as", ["keys", "digests", "nothing"])
+def test_a_part_that_has_left_is_known_however_the_turn_was_saved(saved_as: str) -> None:
+    """Turns were saved with digests of the keys before they were with the keys themselves."""
+    turn, answer = _turn(prompt_event(0)), answer_event(1000)
+    key, _ = HALVES[type(answer)](answer)
+    turn.left = {key} if saved_as == "keys" else set()
+    turn.sent = {turns.digest(key)} if saved_as == "digests" else set()
+    turn = decode_turn(saved_turn(turn).state)
+
+    outcome = turns.fold(turn, _record(answer, "claude-code"), answer.order)
+
+    assert outcome is (None if saved_as == "nothing" else Outcome.LATE)
 
 
 def _turn(event: AnyEvent) -> LiveTurn:
