@@ -16,23 +16,23 @@ class Seen:
     """Records by their client's version, and the names that are not known."""
 
     def __init__(self) -> None:
-        self._versions: Counter[str] = Counter()
+        self._versions: list[str] = []
         self._unknown: Counter[tuple[str, str]] = Counter()
 
     def note(self, item: Record | Measurement) -> None:
         """Count one record or data point."""
-        self._versions[item.origin.service_version or "unknown"] += 1
-        if isinstance(item, Record):
+        self._versions.append(item.origin.service_version or "unknown")
+        if type(item) is Record:
             if unknown := unknown_names(item.event):
                 self._unknown.update(unknown)
-        elif not is_known_measure(item.point.measure):
+        elif type(item) is Measurement and not is_known_measure(item.point.measure):
             self._unknown["metric", label_value(item.point.measure)] += 1
 
     def counts(self) -> Counts:
         """All of it as series."""
         versions = {
             Series("client_records", told=(("version", label_value(version)),)): n
-            for version, n in self._versions.items()
+            for version, n in Counter(self._versions).items()
         }
         return versions | {
             Series("unknown_names", (("kind", kind),), (("name", name),)): n

@@ -2,10 +2,10 @@
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from bridge.model.counted import Series
 from bridge.model.outcomes import Outcome
 from bridge.store import counts, observations, quarantine, scores
 from bridge.store import step as rows
@@ -14,7 +14,7 @@ from bridge.store.observations import KnownTraces
 from bridge.store.outbox import PENDING
 from bridge.store.quarantine import ASSEMBLED
 from bridge.store.schema import PROGRESS, WATERMARK
-from bridge.store.step import Step
+from bridge.store.step import Finished, Step
 
 
 class Known:
@@ -39,7 +39,8 @@ def apply(connection: sqlite3.Connection, step: Step, aged_ms: int, known: Known
     """
     quarantine.keep(connection, step)
     step = replace(step, at_ms=aged_ms)
-    totals, usage = _insert_finished(connection, step, known.traces)
+    inserted = observations.insert(connection, step.finished, step.at_ms, known.traces)
+    totals = _finished_totals(step, inserted)
     totals += _insert_forwarded(connection, step, known.traces)
     totals[PENDING] = totals[ASSEMBLED]
     connection.executemany(rows.SAVE_TURN, rows.turn_rows(step))
@@ -50,29 +51,21 @@ def apply(connection: sqlite3.Connection, step: Step, aged_ms: int, known: Known
     scores.save(connection, step.scores, step.at_ms)
     add_totals(connection, totals + _outcome_totals(step))
     add_totals(connection, step.tallies)
-    counts.add(connection, usage, known.series)
-    counts.add(connection, step.counts, known.series)
+    usage = [finished.usage for finished in inserted]
+    counts.add(connection, [*usage, step.counts], known.series)
     set_fact(connection, WATERMARK, str(step.watermark))
     set_fact(connection, PROGRESS, f"{step.progress.items} {step.progress.records}")
 
 
-def _insert_finished(
-    connection: sqlite3.Connection, step: Step, traces: KnownTraces
-) -> tuple[Counter[str], Counter[Series]]:
-    """Insert the observations; what their records have ended as, and what they add to usage.
+def _finished_totals(step: Step, inserted: Sequence[Finished]) -> Counter[str]:
+    """What the records of observations have ended as.
 
-    Records of an observation that was there already are repetitions, and add nothing.
+    Those of one that was there already are repetitions; it adds nothing to usage either.
     """
-    usage: Counter[Series] = Counter()
-    inserted = observations.insert(connection, step.finished, step.at_ms, traces)
-    observed = sum(finished.observed for finished in inserted)
-    folded = sum(finished.folded for finished in inserted)
-    so_far = usage.get
-    for finished in inserted:
-        for series, change in finished.usage.items():
-            usage[series] = so_far(series, 0) + change
-    ended = sum(finished.observed + finished.folded for finished in step.finished)
-    totals = Counter(
+    observed = sum([finished.observed for finished in inserted])
+    folded = sum([finished.folded for finished in inserted])
+    ended = sum([finished.observed + finished.folded for finished in step.finished])
+    return Counter(
         {
             ASSEMBLED: len(inserted),
             Outcome.OBSERVED: observed,
@@ -80,7 +73,6 @@ def _insert_finished(
             Outcome.DUPLICATE: ended - observed - folded,
         }
     )
-    return totals, usage
 
 
 def _insert_forwarded(

@@ -9,7 +9,8 @@ Works on the ledger's connection, inside its transactions.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 import orjson
@@ -55,14 +56,16 @@ class KnownSeries(dict[Series, int]):
         return self._numbers.setdefault(name, {})
 
 
-def add(connection: sqlite3.Connection, counts: Mapping[Series, int], known: KnownSeries) -> None:
+def add(
+    connection: sqlite3.Connection, counts: Iterable[Mapping[Series, int]], known: KnownSeries
+) -> None:
     """Add to each series; one that is new to a name that has enough goes to its ``beyond``.
 
     They are counters: what a client tells below zero adds nothing.
     """
     sums: dict[int, int] = {}
     so_far = sums.get
-    for series, told in counts.items():
+    for series, told in chain.from_iterable([each.items() for each in counts]):
         if told > 0:
             number = known[series]
             change = told if told < MAX_CHANGE else MAX_CHANGE  # noqa: FURB136 - min is a call

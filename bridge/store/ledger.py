@@ -201,7 +201,7 @@ class Ledger:
     def count(self, changes: Mapping[Series, int]) -> None:
         """Add to numbers that are shown to Prometheus only."""
         with self._transaction() as connection:
-            counts.add(connection, changes, self._of(connection).series)
+            counts.add(connection, [changes], self._of(connection).series)
 
     def note(self, state: LangfuseState) -> None:
         """Remember what is known of Langfuse, for ``/healthz``."""

@@ -76,7 +76,7 @@ def test_what_is_remembered_of_rows_changes_none(numbers: list[int], kept: int, 
         known = counts.KnownSeries(connection)
         for number in numbers:
             series = Series("unknown_names", (), (("name", str(number)),))
-            counts.add(connection, {series: 1}, known)
+            counts.add(connection, [{series: 1}], known)
         found = {labels["name"]: n for _, labels, n in counts.read(connection)}
 
     own = list(dict.fromkeys(map(str, numbers)))[:most]
