@@ -159,6 +159,7 @@ class Watchdog:
     def __init__(self, limits: ConnectionLimits, bite: Callable[[], None]) -> None:
         self._limits = limits
         self._bite = bite
+        self._loop = asyncio.get_running_loop()  # to ask for it is a call to the system
         self._end_s = math.inf
         self._reason = Closing.IDLE
         self._timer: asyncio.TimerHandle | None = None
@@ -200,13 +201,12 @@ class Watchdog:
     def _expect(self, within_s: float, otherwise: Closing) -> None:
         if self._over:
             return
-        loop = asyncio.get_running_loop()
-        self._end_s, self._reason = loop.time() + within_s, otherwise
+        self._end_s, self._reason = self._loop.time() + within_s, otherwise
         if self._timer is not None and self._timer.when() > self._end_s:
             self._timer.cancel()
             self._timer = None
         if self._timer is None:
-            self._timer = loop.call_at(self._end_s, self._look)
+            self._timer = self._loop.call_at(self._end_s, self._look)
 
     def _rest(self) -> None:
         self._end_s = math.inf
@@ -214,11 +214,10 @@ class Watchdog:
     def _look(self) -> None:
         """The timer went off, maybe for a turn that is over: setting one for each would cost."""
         self._timer = None
-        loop = asyncio.get_running_loop()
-        if self._end_s <= loop.time():
+        if self._end_s <= self._loop.time():
             self.close(self._reason)
         elif self._end_s < math.inf:
-            self._timer = loop.call_at(self._end_s, self._look)
+            self._timer = self._loop.call_at(self._end_s, self._look)
 
 
 class Connection(web.RequestHandler, asyncio.BufferedProtocol):

@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from bridge.errors import IntakeUnavailableError
 from bridge.model.requests import ExportRequest
@@ -46,10 +46,7 @@ class AppendsRequests(Protocol):
 Settled = Callable[[Exception | None], None]
 """Is told that a request is on disk, or why it is not."""
 
-
-class _Waiting(NamedTuple):
-    request: ExportRequest
-    settled: Settled
+_Waiting = tuple[ExportRequest, Settled]
 
 
 class Intake:
@@ -87,11 +84,12 @@ class Intake:
 
     def hold(self, request: ExportRequest, settled: Settled) -> bool:
         """Commit ``request`` and call ``settled`` then; False when nothing more is taken now."""
-        if self._closed or self._is_full_for(request):
+        size_bytes = len(request.body)
+        if self._closed or self._is_full_for(size_bytes):
             return False
-        self._queue.append(_Waiting(request, settled))
+        self._queue.append((request, settled))
         self._held_requests += 1
-        self._held_bytes += len(request.body)
+        self._held_bytes += size_bytes
         if not self._committing:  # what comes in this turn of the loop shares the commit
             self._committing = True
             loop = asyncio.get_running_loop()
@@ -112,11 +110,11 @@ class Intake:
             self._availability.lost(reason)
         return IntakeUnavailableError(reason, RETRY_AFTER_S)
 
-    def _is_full_for(self, request: ExportRequest) -> bool:
-        """A request larger than the whole bound is taken when nothing else waits."""
+    def _is_full_for(self, size_bytes: int) -> bool:
+        """A body larger than the whole bound is taken when nothing else waits."""
         return self._held_requests > 0 and (
             self._held_requests >= self._max_held_requests
-            or self._held_bytes + len(request.body) > self._max_held_bytes
+            or self._held_bytes + size_bytes > self._max_held_bytes
         )
 
     def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -127,7 +125,7 @@ class Intake:
         """On the thread; wakes the loop once for the whole group."""
         failure = None
         try:
-            self._inbox.append([waiting.request for waiting in group])
+            self._inbox.append([request for request, _ in group])
         except Exception as error:  # noqa: BLE001 - the root of a thread: every waiter must hear
             failure = error
         loop.call_soon_threadsafe(self._settle, group, failure, loop)
@@ -139,11 +137,10 @@ class Intake:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._held_requests -= len(group)
-        self._held_bytes -= sum(len(waiting.request.body) for waiting in group)
+        self._held_bytes -= sum([len(request.body) for request, _ in group])
         self._judge(failure)
         # Before the next commit begins, since both would wait for Python's lock in turns.
-        for waiting in group:
-            _call(waiting.settled, failure)
+        _tell_all(group, failure)
         self._committing = bool(self._queue)
         if self._queue:
             loop.call_soon(self._commit, loop)
@@ -185,9 +182,10 @@ def _tell(committed: asyncio.Future[None], failure: Exception | None) -> None:
         committed.set_exception(failure)
 
 
-def _call(settled: Settled, failure: Exception | None) -> None:
+def _tell_all(group: Sequence[_Waiting], failure: Exception | None) -> None:
     """Whatever goes wrong for one of a group, the others hear too."""
-    try:
-        settled(failure)
-    except Exception as error:  # noqa: BLE001 - the root of an answer
-        note_failure(error)
+    for _, settled in group:
+        try:
+            settled(failure)
+        except Exception as error:  # noqa: BLE001 - the root of an answer
+            note_failure(error)

@@ -20,10 +20,10 @@ APPEND: Final = (
     " VALUES "
 )
 ROW: Final = "(?, ?, ?, ?, ?, ?, ?, ?)"
-RUNS: Final = (16, 4, 1)
+LARGEST_RUN: Final = 16
 RUN_BYTES: Final = 256 * 1024
-"""How many rows one statement appends, and of how many bytes where it is several: SQLite has a copy
-of each meanwhile, and of the last run of each length for good."""
+"""How many rows one statement appends, or half of them and so on, and of how many bytes where it is
+several: SQLite has a copy of each meanwhile, and of the last run of each length for good."""
 APPEND_PART: Final = "INSERT INTO parts VALUES (?, ?, ?)"
 WHEN: Final = [f"WHEN '{name}' THEN :{name}" for name in TOTALS]
 COUNT: Final = f"UPDATE totals SET value = value + CASE name {' '.join(WHEN)} ELSE 0 END"  # noqa: S608 - our names
@@ -32,11 +32,13 @@ UNCHANGED: Final = dict.fromkeys(TOTALS, 0)
 
 def append(connection: sqlite3.Connection, group: Sequence[Packed]) -> None:
     """Append requests in their order."""
-    last = 0
-    for run in _runs(group):
-        values = [*chain.from_iterable(map(_values, run))]
-        last = connection.execute(_statement(len(run)), values).lastrowid or 0
-    if any(len(each.body) > PART_BYTES for each in group):
+    sizes_bytes = [len(body) for _, _, body in group]
+    last = at = 0
+    for rows in _runs(sizes_bytes):
+        values = [*chain.from_iterable(map(_values, group[at : at + rows]))]
+        last = connection.execute(_statement(rows), values).lastrowid or 0
+        at += rows
+    if max(sizes_bytes, default=0) > PART_BYTES:
         connection.executemany(APPEND_PART, _parts(last - len(group) + 1, group))
 
 
@@ -54,17 +56,15 @@ def totals_of(requests: Sequence[ExportRequest]) -> Mapping[str, int]:
     return {KEPT_REQUESTS: len(requests), ACCEPTED: sum(changes.values()), **changes}
 
 
-def _runs(group: Sequence[Packed]) -> Iterator[Sequence[Packed]]:
+def _runs(sizes_bytes: Sequence[int]) -> Iterator[int]:
+    """How many rows each statement appends, of bodies that have these sizes."""
     at = 0
-    while at < len(group):
-        run = next(run for rows in RUNS if _is_run(run := group[at : at + rows], rows))
-        yield run
-        at += len(run)
-
-
-def _is_run(run: Sequence[Packed], rows: int) -> bool:
-    whole = len(run) == rows
-    return whole and (rows == 1 or sum(len(each.body) for each in run) <= RUN_BYTES)
+    while left := len(sizes_bytes) - at:
+        rows = LARGEST_RUN
+        while rows > 1 and (rows > left or sum(sizes_bytes[at : at + rows]) > RUN_BYTES):
+            rows //= 2
+        yield rows
+        at += rows
 
 
 @cache

@@ -43,10 +43,11 @@ def packed(request: ExportRequest) -> Packed:
     body = request.body
     if request.gzipped:
         return Packed(request, SENT, body)
-    if LEAST_BYTES <= len(body) <= MOST_BYTES:
-        level = LEVELS[len(body) >= LARGE_BYTES]
+    size_bytes = len(body)
+    if LEAST_BYTES <= size_bytes <= MOST_BYTES:
+        level = LEVELS[size_bytes >= LARGE_BYTES]
         compressed = igzip_lib.compress(body, level, igzip_lib.COMP_GZIP)
-        if len(compressed) < len(body):
+        if len(compressed) < size_bytes:
             return Packed(request, OURS, compressed)
     return Packed(request, NONE, body)
 
