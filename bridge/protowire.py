@@ -51,7 +51,7 @@ def varint(number: int) -> bytes:
     if number < _MORE:
         return _BYTE[number]
     if number < _TWO_BYTES_END:
-        return bytes((number & 0x7F | _MORE, number >> 7))
+        return _BYTE[number & 0x7F | _MORE] + _BYTE[number >> 7]
     if number < _THREE_BYTES_END:
         return bytes((number & 0x7F | _MORE, number >> 7 & 0x7F | _MORE, number >> 14))
     return _BYTE[number & 0x7F | _MORE] + varint(number >> 7)
@@ -90,6 +90,11 @@ class AttributeWriter:
     def write(self, pairs: Iterable[tuple[str, Attribute | None]]) -> bytes:
         """The fields for ``pairs`` in their order, without those that are None."""
         fields: list[bytes] = []
+        self.add(fields, pairs)
+        return b"".join(fields)
+
+    def add(self, fields: list[bytes], pairs: Iterable[tuple[str, Attribute | None]]) -> None:
+        """The same in pieces, put behind other fields that are to be joined."""
         keys, longest = self._keys, self._remembered_chars
         for key, value in pairs:
             if type(value) is str:
@@ -97,13 +102,14 @@ class AttributeWriter:
                     fields.append(keys[key].words[value])
                 else:
                     text = value.encode()
-                    fields.append(keys[key].texts[len(text)])
-                    fields.append(text)
+                    fields += keys[key].texts[len(text)], text
             elif type(value) is int:
-                fields.append(keys[key].integers[value])
+                number = _BYTE[value] if 0 <= value < _MORE else varint(value & _INT64_MASK)
+                fields += keys[key].integers[len(number)], number
+            elif type(value) is float:
+                fields += keys[key].doubles, _DOUBLE(value)
             elif value is not None:
                 fields.append(self._other(key, value))
-        return b"".join(fields)
 
     def text(self, key: str) -> "KeyOf":
         """What stands before the strings of a key."""
@@ -130,12 +136,13 @@ class _Keys(dict[str, "_OfKey"]):
 class _OfKey:
     """What is known of a key's fields, by the kind of their values."""
 
-    __slots__ = ("integers", "texts", "words")
+    __slots__ = ("doubles", "integers", "texts", "words")
 
     def __init__(self, tag: bytes, key: bytes) -> None:
         self.texts = KeyOf(tag, key, _TEXT)
         self.words = _Words(self.texts)
-        self.integers = _Integers(KeyOf(tag, key, _INTEGER))
+        self.integers = KeyOf(tag, key, _INTEGER)
+        self.doubles = KeyOf(tag, key, _DOUBLE_TAG)[8]
 
 
 class _Words(dict[str, bytes]):
@@ -149,20 +156,6 @@ class _Words(dict[str, bytes]):
             forget_older_half(self)
         text = value.encode()
         field = self[value] = self._texts[len(text)] + text
-        return field
-
-
-class _Integers(dict[int, bytes]):
-    """Whole number → its field; small numbers are remembered."""
-
-    def __init__(self, key: "KeyOf") -> None:
-        self._key = key
-
-    def __missing__(self, number: int) -> bytes:
-        encoded = varint(number if number >= 0 else number & _INT64_MASK)
-        field = self._key[len(encoded)] + encoded
-        if 0 <= number < _MORE:
-            self[number] = field
         return field
 
 
@@ -180,7 +173,7 @@ class KeyOf(dict[int, bytes]):
     Args:
         tag: Of the field.
         key: The field of the key.
-        kind: The tag of an AnyValue's field: strings behind their size, or integers.
+        kind: The tag of an AnyValue's field: strings behind their size, integers or doubles.
     """
 
     def __init__(self, tag: bytes, key: bytes, kind: int) -> None:

@@ -5,9 +5,9 @@ attributes into the metadata that people read.
 """
 
 import functools
-from collections.abc import Sequence
-from itertools import chain, groupby
-from operator import attrgetter
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, compress, count
+from operator import attrgetter, ne
 from typing import Final, NamedTuple
 
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans
@@ -34,30 +34,41 @@ def encode_export(batch: Sequence[PendingSpan]) -> bytes:
     Neighbours of one sender share its resource. Runs are short where many clients send, so all
     spans are framed at once, and each byte is copied once, by the join at the end.
     """
-    spans = [each.span for each in batch]
-    before = [_BEFORE_SPAN[size] for size in map(len, spans)]
-    framed = list(chain.from_iterable(zip(before, spans, strict=True)))
-    sizes = list(map(len, framed))
+    spans = list(map(_SPAN, batch))
+    framed = [b""] * (2 * len(spans))
+    framed[::2] = map(_BEFORE_SPAN.__getitem__, map(len, spans))
+    framed[1::2] = spans
+    sizes_bytes = [0, *accumulate(map(len, framed))]
     pieces: list[bytes] = []
-    start = 0
-    for sender, run in groupby(map(_SENDER, batch)):
-        end = start + 2 * len(list(run))
-        pieces += _before_spans(_envelope(*sender), sum(sizes[start:end]))
-        pieces += framed[start:end]
-        start = end
+    for sender, start, end in _runs(list(map(_SENDER, batch))):
+        spans_bytes = sizes_bytes[2 * end] - sizes_bytes[2 * start]
+        pieces.append(_before_spans(_envelope(*sender), spans_bytes))
+        pieces += framed[2 * start : 2 * end]
     return b"".join(pieces)
 
 
+_Sender = tuple[bytes | None, str, str | None]
+_SPAN: Final = attrgetter("span")
 _SENDER: Final = attrgetter("envelope", "service_name", "service_version")
 
 
-def _before_spans(envelope: _Envelope, spans_bytes: int) -> tuple[bytes, ...]:
+def _runs(senders: list[_Sender]) -> Iterator[tuple[_Sender, int, int]]:
+    """Neighbours of one sender: who, where they start, and where they end."""
+    others = compress(count(1), map(ne, senders, senders[1:]))
+    starts = [0, *others] if senders else []
+    ends = [*starts[1:], len(senders)]
+    return zip(map(senders.__getitem__, starts), starts, ends, strict=False)
+
+
+def _before_spans(envelope: _Envelope, spans_bytes: int) -> bytes:
     """All of a ``ResourceSpans`` that stands before its spans."""
     resource, scope = envelope
     scope_spans = b"\x12" + varint(len(scope) + spans_bytes) + scope
-    return b"\x0a", varint(len(resource) + len(scope_spans) + spans_bytes), resource, scope_spans
+    size = varint(len(resource) + len(scope_spans) + spans_bytes)
+    return b"\x0a" + size + resource + scope_spans
 
 
+@functools.lru_cache(maxsize=KEPT_ENVELOPES)
 def _envelope(envelope: bytes | None, service_name: str, service_version: str | None) -> _Envelope:
     """Resource and scope that a span is sent under: another program's own, or the client's."""
     if envelope is not None:
@@ -78,7 +89,6 @@ class _BeforeSpan(dict[int, bytes]):
 _BEFORE_SPAN: Final = _BeforeSpan()
 
 
-@functools.lru_cache(maxsize=KEPT_ENVELOPES)
 def _foreign_envelope(envelope: bytes) -> _Envelope:
     message = ResourceSpans.FromString(envelope)
     return _Envelope(
@@ -87,7 +97,6 @@ def _foreign_envelope(envelope: bytes) -> _Envelope:
     )
 
 
-@functools.lru_cache(maxsize=KEPT_ENVELOPES)
 def _client_envelope(service_name: str, service_version: str | None) -> _Envelope:
     told = (("service.name", service_name or None), ("service.version", service_version or None))
     scope = present(b"\x0a", SCOPE_NAME.encode()) + present(b"\x12", __version__.encode())

@@ -51,10 +51,17 @@ def is_plain(observation: Observation) -> bool:
     names = (observation.name, observation.model, *metadata)
     if names not in _plain_names and not _are_plain_names(names):
         return False
-    for text in (observation.input, observation.output, observation.status_message):
-        if text is not None and (len(text) > MAX_TEXT_BYTES // 4 or "\0" in text):
-            return False
+    if (asked := observation.input) is not None and not _is_plain_text(asked):
+        return False
+    if (answered := observation.output) is not None and not _is_plain_text(answered):
+        return False
+    if (message := observation.status_message) is not None and not _is_plain_text(message):
+        return False
     return _are_plain_values((metadata, observation.usage))
+
+
+def _is_plain_text(text: str) -> bool:
+    return len(text) <= MAX_TEXT_BYTES // 4 and "\0" not in text
 
 
 def _are_plain_names(names: tuple[str | None, ...]) -> bool:

@@ -146,7 +146,9 @@ class _Place:
             model_parameters=request.parameters or None,
             usage=request.usage or NO_USAGE,
             cost_picousd=request.cost_picousd,
-            completion_start_ms=first_token_ms(part, request),
+            completion_start_ms=None
+            if request.ttft_ms is None and part.span is None
+            else first_token_ms(part, request),
             metadata=generation_metadata(part),
         )
 

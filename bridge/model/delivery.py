@@ -18,7 +18,7 @@ class LangfuseState(StrEnum):
     RATE_LIMITED = "rate_limited"
 
 
-class PendingSpan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class PendingSpan(msgspec.Struct, frozen=True, gc=False):
     """One finished observation that waits for delivery. Read from the ledger by ``deliver``.
 
     Attributes:

@@ -11,7 +11,10 @@ room, and of what a step writes.
 """
 
 import sqlite3
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -23,6 +26,9 @@ from bridge.errors import DamagedStoreError
 BLOCK_SPANS: Final = 256
 BLOCK_BYTES: Final = 256 * 1024
 """How much goes into one: who wants one span unpacks all of it."""
+
+UNPACKED_BYTES: Final = BLOCK_BYTES + 8 * 1024
+"""As much as nearly every block is unpacked: memory for it is asked for once."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -40,7 +46,7 @@ class Spans:
     """Spans by their positions. The block read last is kept, since the next is often in it too.
 
     Raises:
-        DamagedStoreError: From ``at``, when the block cannot be read.
+        DamagedStoreError: When a block cannot be read.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -50,24 +56,57 @@ class Spans:
 
     def at(self, position: int) -> bytes:
         """The span at a position that has one."""
+        self._open(position)
+        return self._spans[position - self._first]
+
+    def up_to(self, max_bytes: int, positions: Sequence[int]) -> list[bytes]:
+        """The spans at rising positions that have one, block by block.
+
+        The first at least, and no more than are ``max_bytes`` together.
+        """
+        spans: list[bytes] = []
+        size_bytes = 0
+        while len(spans) < len(positions) and size_bytes <= max_bytes:
+            run = self._run(positions, len(spans))
+            size_bytes += sum(map(len, run))
+            spans += run
+        return spans if size_bytes <= max_bytes else _fitting(spans, max_bytes)
+
+    def _run(self, positions: Sequence[int], start: int) -> list[bytes]:
+        """The spans of the block that has the position at ``start``; most have all their rows."""
+        self._open(positions[start])
+        first, end = self._first, bisect_left(positions, self._first + len(self._spans), start)
+        begin, last = positions[start] - first, positions[end - 1] - first
+        if last - begin == end - 1 - start:
+            return self._spans[begin : last + 1]
+        return [self._spans[position - first] for position in positions[start:end]]
+
+    def _open(self, position: int) -> None:
+        """Have the block with the span at a position that has one."""
         if not 0 <= position - self._first < len(self._spans):
             row = self._connection.execute(_READ, (position,)).fetchone()
             self._first, self._spans = (row[0], opened(row[1])) if row else (0, [])
         if position < self._first or not self._spans:
             raise DamagedStoreError(f"the ledger has lost the span at {position}")
-        return self._spans[position - self._first]
 
 
+@lru_cache(maxsize=1)
 def opened(block: bytes) -> list[bytes]:
-    """The spans of a block.
+    """The spans of a block. The last is remembered: what is claimed next begins in it.
 
     Raises:
         DamagedStoreError: These are not the bytes that were written.
     """
     try:
-        return _unpack(isal_zlib.decompress(block))
+        return _unpack(isal_zlib.decompress(block, bufsize=UNPACKED_BYTES))
     except (IsalError, msgspec.DecodeError) as error:  # type: ignore[misc] # it is a class
         raise DamagedStoreError(f"a block of spans cannot be read: {error}") from error
+
+
+def _fitting(spans: list[bytes], max_bytes: int) -> list[bytes]:
+    """The first at least, and no more than are ``max_bytes`` together."""
+    sizes_bytes = list(accumulate(map(len, spans)))
+    return spans[: bisect_right(sizes_bytes, max_bytes) or 1]
 
 
 def _blocks(spans: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -34,25 +34,12 @@ LAST_DELIVERY: Final = "last_delivery_ms"
 
 def claim(connection: sqlite3.Connection, max_bytes: int, max_spans: int) -> list[PendingSpan]:
     """The oldest pending spans up to the bounds, at least one if there is any."""
-    claimed: list[PendingSpan] = []
-    spans = Spans(connection)
-    size_bytes = 0
-    rows = connection.execute(_CLAIM, (delivered_to(connection), max_spans))
-    for position, name, version, envelope in rows:
-        span = spans.at(position)
-        size_bytes += len(span)
-        if claimed and size_bytes > max_bytes:
-            break
-        claimed.append(
-            PendingSpan(
-                position=position,
-                span=span,
-                service_name=name,
-                service_version=version,
-                envelope=envelope,
-            )
-        )
-    return claimed
+    rows = connection.execute(_CLAIM, (delivered_to(connection), max_spans)).fetchall()
+    if not rows:
+        return []
+    positions, names, versions, envelopes = zip(*rows, strict=True)
+    spans = Spans(connection).up_to(max_bytes, positions)
+    return list(map(PendingSpan, positions, spans, names, versions, envelopes))
 
 
 def delivered(
@@ -70,14 +57,27 @@ def delivered(
         aged_ms: The same for the age of rows.
     """
     last = positions[-1]
-    pending = connection.execute(_PENDING_TO, (delivered_to(connection), last)).fetchall()
-    taken = len(pending)
-    if taken > len({position for (position,) in pending} & {*positions}):
+    taken = _count_pending(connection, positions)
+    if taken is None:
         return
     set_fact(connection, DELIVERED_TO, str(max(last, delivered_to(connection))))
     connection.execute(_NOTE_DELIVERY, (last, aged_ms))
     add_totals(connection, {DELIVERED: taken, PENDING: -taken})
     set_fact(connection, LAST_DELIVERY, str(at_ms))
+
+
+def _count_pending(connection: sqlite3.Connection, positions: Sequence[int]) -> int | None:
+    """How many are pending up to the last of rising positions; None if others are among them.
+
+    Nearly always positions are neighbours: then others can only be before the first of them.
+    """
+    first, last = positions[0], positions[-1]
+    to_last = (delivered_to(connection), last)
+    if last - first == len(positions) - 1:
+        taken, earliest = connection.execute(_COUNT_PENDING_TO, to_last).fetchone()
+        return None if taken and earliest < first else taken
+    pending = {position for (position,) in connection.execute(_PENDING_TO, to_last)}
+    return len(pending) if pending <= {*positions} else None
 
 
 def rejected(connection: sqlite3.Connection, position: int, reason: str, aged_ms: int) -> None:
@@ -111,6 +111,10 @@ _CLAIM: Final = (
 )
 _PENDING_TO: Final = (
     "SELECT position FROM observations WHERE position > ? AND position <= ? AND reason IS NULL"
+)
+_COUNT_PENDING_TO: Final = (
+    "SELECT count(*), min(position) FROM observations"
+    " WHERE position > ? AND position <= ? AND reason IS NULL"
 )
 _NOTE_DELIVERY: Final = "INSERT OR REPLACE INTO deliveries VALUES (?, ?)"
 _REJECT: Final = (

@@ -42,6 +42,28 @@ def test_a_span_is_found_by_its_position(steps: list[list[bytes]], order: object
         assert {position: read.at(position) for position in positions} == kept
 
 
+@given(
+    st.lists(st.lists(st.binary(max_size=3), max_size=5), max_size=5),
+    st.sets(st.integers(1, 25)),
+    st.integers(0, 40),
+)
+def test_spans_read_in_runs_are_those_read_one_by_one(
+    steps: list[list[bytes]], wanted: set[int], max_bytes: int
+) -> None:
+    with closing(an_empty_ledger()) as connection:
+        end = 1
+        for spans in steps:
+            blocks.write(connection, end, spans)
+            end += len(spans)
+        positions = sorted(position for position in wanted if position < end)
+        one_by_one = [blocks.Spans(connection).at(position) for position in positions]
+        read = blocks.Spans(connection).up_to(max_bytes, positions)
+    assert read == one_by_one[: len(read)]
+    assert len(read) <= 1 or sum(map(len, read)) <= max_bytes
+    assert read == one_by_one or sum(map(len, one_by_one[: len(read) + 1])) > max_bytes
+    assert read or not positions
+
+
 @pytest.mark.parametrize(
     ("spans", "expected"),
     [
