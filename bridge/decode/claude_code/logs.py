@@ -12,7 +12,7 @@ from bridge.decode.claude_code.clamping import clamped_in_log
 from bridge.decode.claude_code.events import AGENT_SOURCE, agent_type, kind_of
 from bridge.decode.claude_code.names import KEY_ATTRIBUTES, PREFIX
 from bridge.decode.claude_code.senders import KEY_BYTES, Sender
-from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Shape
+from bridge.decode.claude_code.shapes import KEY_IDS, NAME, SOURCE, Log, Shape
 from bridge.decode.layouts import Pattern
 from bridge.decode.moments import AHEAD_MS, EARLIEST_MS, NS_PER_MS, is_plausible
 from bridge.decode.otlp import RawLog
@@ -21,6 +21,8 @@ from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
 
 _NOTHING: dict[str, MetadataValue] = {}
+_BACKSLASH, _DELETE = 0x5C, 0x7F
+"""As numbers: looking for bytes in bytes raises an error within."""
 
 
 def shape_of(raw: RawLog, sender: Sender) -> Shape:
@@ -57,16 +59,17 @@ def decode(
         received_at_ms: When it reached us, Unix milliseconds; stands for a time that cannot be.
         repeat: As for ``record_key``.
     """
-    row = sender.row + raw.values
+    row: Row = sender.row + raw.values
     time_ms = raw.time_unix_ns // NS_PER_MS
     is_plain = EARLIEST_MS <= time_ms <= received_at_ms + AHEAD_MS
     if not is_plain and not (is_plain := is_plausible(time_ms, received_at_ms)):
         time_ms = received_at_ms
     ids: Sequence[str] = shape.ids(row)
     sequence, counts = row[shape.sequence], shape.counts.plain(row)
-    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row):
-        key = _key(raw, sender, shape, ids, sequence)
-    else:
+    key = None
+    if type(sequence) is int and 0 <= sequence <= MAX_COUNT:
+        key = _key(raw, sender, shape, row, ids)
+    if key is None:
         key, is_plain = record_key(raw, shape.name, repeat), False
         ids, sequence = _identifiers(ids), count(sequence)
     if counts is None:
@@ -98,12 +101,23 @@ def decode(
     return event, clamped_in_log(raw.attributes, raw.time_unix_ns, received_at_ms)
 
 
-def _key(raw: RawLog, sender: Sender, shape: Shape, ids: Sequence[str], sequence: int) -> bytes:
-    """The ``record_key`` of a numbered record whose ids are plain."""
-    number, ns = str(sequence), raw.time_unix_ns
-    own = ids[0] or None, number, ids[1] or None, ids[2] or None, ns, shape.name
+def _key(raw: RawLog, sender: Sender, shape: Shape, row: Row, ids: Sequence[str]) -> bytes | None:
+    """The ``record_key`` of a numbered record; None where its ids are not plain.
+
+    JSON that is ASCII and had nothing to escape has plain ids only.
+    """
+    prompt_id, request_id, call_id = ids[:KEY_IDS]
+    number, ns = str(row[shape.sequence]), raw.time_unix_ns
+    own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
+    if not (type(prompt_id) is str and type(request_id) is str and type(call_id) is str):
+        return None
+    told = orjson.dumps(own)
+    is_short = len(told) <= shape.room_in_key
+    has_only_plain = is_short and told.isascii() and _BACKSLASH not in told and _DELETE not in told
+    if not (has_only_plain or shape.are_ids_plain(row)):
+        return None
     key = sender.key.copy()
-    key.update(orjson.dumps(own)[1:])
+    key.update(told[1:])
     return key.digest()
 
 

@@ -43,6 +43,10 @@ _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
 """No limit of a whole number is lower, so numbers that together are not more are within theirs."""
 _DELETE: Final = "\x7f"
+KEY_IDS: Final = 3
+"""So many of ``IDS`` a record's key is made of."""
+_AROUND_IDS: Final = 19
+"""What else is in the JSON of a record's key has at least so many characters, beside its name."""
 _WORDS: Final = frozenset({str, type(None)})
 """Numbers of different kinds are equal as keys, so they are not remembered."""
 _KEPT_WORDS: Final = 64
@@ -118,6 +122,8 @@ class Shape:
         counts: Reads those of the kind.
         told: What the kind reads from words, where these are known.
         sequence: The place of the record's number.
+        room_in_key: How long the JSON of a record's key may be if it has all ids that are not
+            known, and these are not too long; 0 if it has not.
         has_others: Whether something has a limit that is neither an id nor a count of the kind.
     """
 
@@ -155,6 +161,9 @@ class Shape:
         texts = {*ids, *agent, *named}
         self._fresh_ids = pick(sorted(texts.difference(known)))
         self._spare_chars = _spare_chars([known[place] for place in texts.intersection(known)])
+        is_all_in_key = texts.difference(known).issubset(ids[:KEY_IDS])
+        room_chars = self._spare_chars + len(name) + _AROUND_IDS
+        self.room_in_key = room_chars if is_all_in_key and self._spare_chars >= 0 else 0
         numbers = sorted(limited.difference(counts))
         self._numbers = Numbers(numbers) if numbers else None
         self._cost = at.get(COST, _NOTHING)
