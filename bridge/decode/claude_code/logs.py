@@ -82,7 +82,7 @@ def decode(
         ids[0] or None,
         time_ms,
         sequence,
-        shape.shown(row),
+        shape.shown(row) if shape.all_shown is None else shape.all_shown.copy(),
         ids,
         counts,
         shape.values(row),

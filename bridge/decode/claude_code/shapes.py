@@ -121,6 +121,7 @@ class Shape:
         values: Picks those of the kind, None where there is none.
         counts: Reads those of the kind.
         told: What the kind reads from words, where these are known.
+        all_shown: The metadata, likewise; to be copied.
         sequence: The place of the record's number.
         room_in_key: How long the JSON of a record's key may be if it has all ids that are not
             known, and these are not too long; 0 if it has not.
@@ -172,7 +173,7 @@ class Shape:
         in_order = (*of_head, *pattern.order)
         self._shown = [(each, at[each]) for each in in_order if each not in hidden]
         shown_at = [place for _, place in self._shown]
-        self._all_shown = _if_known(known, shown_at, lambda: self._metadata(known))
+        self.all_shown = _if_known(known, shown_at, lambda: self.shown(known))
 
     def are_ids_plain(self, row: Row) -> bool:
         """Whether all ids are texts that can be taken as they are."""
@@ -204,11 +205,8 @@ class Shape:
             self._known_words[words] = told
         return told
 
-    def shown(self, row: Row) -> dict[str, MetadataValue]:
+    def shown(self, row: Row | Known) -> dict[str, MetadataValue]:
         """The metadata."""
-        return self._metadata(row) if self._all_shown is None else self._all_shown.copy()
-
-    def _metadata(self, row: Row | Known) -> dict[str, MetadataValue]:
         found: dict[str, MetadataValue] = {}
         for name, place in self._shown:
             value = row[place]
