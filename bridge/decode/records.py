@@ -197,8 +197,11 @@ class Decoder:
             if self._privacy.is_active:
                 raw, found = self._privacy.guarded_log(raw)
             sender = self._sender = self._senders.of(raw.head, request.fixed)
-        pattern = raw.pattern
-        shape = (pattern and sender.shapes.get(pattern)) or claude_code.shape_of(raw, sender)
+        try:  # a subscript, as a call of ``get`` costs twice as much
+            shape = sender.shapes[raw.pattern] if raw.pattern else None
+        except KeyError:
+            shape = None
+        shape = shape or claude_code.shape_of(raw, sender)
         if shape.tells_sender:
             sender = self._senders.telling(raw.head, raw.attributes, request.fixed)
         repeat = 0 if shape.is_numbered else _twin(raw, shape.name, twins)

@@ -12,7 +12,7 @@ from bridge.decode.claude_code.clamping import clamped_in_log
 from bridge.decode.claude_code.events import AGENT_SOURCE, agent_type, kind_of
 from bridge.decode.claude_code.names import KEY_ATTRIBUTES, PREFIX
 from bridge.decode.claude_code.senders import KEY_BYTES, Sender
-from bridge.decode.claude_code.shapes import KEY_IDS, NAME, SOURCE, Log, Shape
+from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Shape
 from bridge.decode.layouts import Pattern
 from bridge.decode.moments import AHEAD_MS, EARLIEST_MS, NS_PER_MS, is_plausible
 from bridge.decode.otlp import RawLog
@@ -85,7 +85,7 @@ def decode(
         shape.shown(row) if shape.all_shown is None else shape.all_shown.copy(),
         ids,
         counts,
-        shape.values(row),
+        shape.values(row) if shape.values else (),
         shape.told_by(row) if shape.told is None else shape.told,
         {},
     )
@@ -106,7 +106,7 @@ def _key(raw: RawLog, sender: Sender, shape: Shape, row: Row, ids: Sequence[str]
 
     JSON that is ASCII and had nothing to escape has plain ids only.
     """
-    prompt_id, request_id, call_id = ids[:KEY_IDS]
+    prompt_id, request_id, call_id = ids[0], ids[1], ids[2]
     number, ns = str(row[shape.sequence]), raw.time_unix_ns
     own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
     if not (type(prompt_id) is str and type(request_id) is str and type(call_id) is str):

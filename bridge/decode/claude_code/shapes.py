@@ -43,7 +43,7 @@ _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
 """No limit of a whole number is lower, so numbers that together are not more are within theirs."""
 _DELETE: Final = "\x7f"
-KEY_IDS: Final = 3
+_KEY_IDS: Final = 3
 """So many of ``IDS`` a record's key is made of."""
 _AROUND_IDS: Final = 19
 """What else is in the JSON of a record's key has at least so many characters, beside its name."""
@@ -118,7 +118,7 @@ class Shape:
         tells_sender: Whether a record's own attributes say who it is from.
         ids: Picks ``IDS`` and those of the kind from a row, "" where there is none.
         agent: Likewise ``AGENT_IDS``; None where there are none at all.
-        values: Picks those of the kind, None where there is none.
+        values: Picks those of the kind, None where there is none; None where it has none at all.
         counts: Reads those of the kind.
         told: What the kind reads from words, where these are known.
         all_shown: The metadata, likewise; to be copied.
@@ -153,7 +153,7 @@ class Shape:
         self.sequence = at.get("event.sequence", _NOTHING)
         self.ids = pick(ids)
         self.agent = pick(agent) if max(agent) > _NO_TEXT else None
-        self.values = pick(_places(at, kind.values, _NOTHING))
+        self.values = pick(_places(at, kind.values, _NOTHING)) if kind.values else None
         self.counts = Numbers(counts)
         words = _places(at, kind.words, _NOTHING)
         self._words, self._read = pick(words), kind.read
@@ -162,7 +162,7 @@ class Shape:
         texts = {*ids, *agent, *named}
         self._fresh_ids = pick(sorted(texts.difference(known)))
         self._spare_chars = _spare_chars([known[place] for place in texts.intersection(known)])
-        is_all_in_key = texts.difference(known).issubset(ids[:KEY_IDS])
+        is_all_in_key = texts.difference(known).issubset(ids[:_KEY_IDS])
         room_chars = self._spare_chars + len(name) + _AROUND_IDS
         self.room_in_key = room_chars if is_all_in_key and self._spare_chars >= 0 else 0
         numbers = sorted(limited.difference(counts))
