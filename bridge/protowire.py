@@ -220,29 +220,25 @@ def _behind_size(body: bytes) -> bytes:
 # others the key is known from the records before, so that only their text has to be taken out.
 
 
-class Key:
+class Key(dict[int, bytes]):
     """How a KeyValue of this key begins if its value is a string, by the size of the whole.
 
     ::
 
         0A key_size key  12 value_size  0A text_size | text
 
-    For a size that no string can have it is longer than that, so nothing begins with it.
-
-    Attributes:
-        begins: Those of short strings, as far as known; any can be had from ``begin``.
+    For a size that no string can have it is longer than that, so nothing begins with it. What
+    stands before short strings is remembered.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.head = sized(b"\x0a", name.encode()) + b"\x12"
-        self.begins: dict[int, bytes] = {}
 
-    def begin(self, size_bytes: int) -> bytes:
-        """How it begins if the whole has that size."""
+    def __missing__(self, size_bytes: int) -> bytes:
         begin = self._begin(size_bytes)
         if 0 <= size_bytes - len(begin) < _SHORT:  # so there are few
-            self.begins[size_bytes] = begin
+            self[size_bytes] = begin
         return begin
 
     def _begin(self, size_bytes: int) -> bytes:

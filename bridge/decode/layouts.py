@@ -142,8 +142,7 @@ class _Layout:
         self.attributes = attributes
         self.order = tuple(each.key.name for each in attributes)
         self.names = self.steady(self.order) + self.fresh(self.order)
-        keys = [attributes[at].key for at in fresh]
-        self.texts = [(at, key.begins, key) for at, key in zip(fresh, keys, strict=True)]
+        self.texts = [(at, attributes[at].key) for at in fresh]
         self.others = [(at, attributes[at].known, attributes[at]) for at in others]
         self.patterns: dict[tuple[bytes, ...], Pattern] = {}
 
@@ -230,10 +229,9 @@ class AttributeReader:
             return self._learn(head, own)
         try:
             values: list[Value] = [*pattern.steady]
-            for at, begins, key in layout.texts:
+            for at, begins in layout.texts:
                 told = own[at]
-                size_bytes = len(told)
-                text = told.removeprefix(begins.get(size_bytes) or key.begin(size_bytes))
+                text = told.removeprefix(begins[len(told)])
                 if text is told:  # bytes that begin otherwise are given back as they are
                     return self._read_each(head, layout, pattern, own)
                 values.append(text.decode())

@@ -162,14 +162,15 @@ class LogReader:
 
     def _add_proto_records(self, raws: list[RawLog], place: Head, records: Any) -> None:  # noqa: ANN401 - its class is made at run time
         head, of_head = place, 0
+        read, is_name_enough = self._attributes.read, self._names_alone
         for record in records:
             fields = record.attributes[:]
             if not of_head or fields[:of_head] != head.fields:
                 head = self._attributes.head(place, fields)
                 of_head = len(head.fields)
-            behind, names, values, unset, pattern = self._attributes.read(head, fields[of_head:])
+            behind, names, values, unset, pattern = read(head, fields[of_head:])
             trace_id, span_id = record.trace_id, record.span_id
-            has_name = self._names_alone and names and names[0] == FIRST_OF_EVENT and values[0]
+            has_name = is_name_enough and names and names[0] == FIRST_OF_EVENT and values[0]
             raw = RawLog(
                 behind,
                 names,

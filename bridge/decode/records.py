@@ -4,7 +4,7 @@ A record, span or metric point that cannot be read is returned as such and never
 of its request.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count, repeat
@@ -133,11 +133,14 @@ class Decoder:
         Raises:
             UndecodableError: The rest of the body cannot be read.
         """
-        so_far = _Sofar()
-        body = inflated(request)
-        for piece, last in _with_last(pieces(request.signal, request.encoding, body)):
+        so_far, body = _Sofar(), inflated(request)
+        ahead = pieces(request.signal, request.encoding, body)
+        piece = next(ahead, None)
+        while piece is not None:
+            following = next(ahead, None)
             items = self._items(_part(request, piece), so_far)
-            yield Batch(items=items, size_bytes=len(piece), last=last)
+            yield Batch(items=items, size_bytes=len(piece), last=following is None)
+            piece = following
 
     def _items(self, request: ExportRequest, so_far: _Sofar) -> list[Decoded]:
         if request.signal is _LOGS:
@@ -194,8 +197,11 @@ class Decoder:
             if self._privacy.is_active:
                 raw, found = self._privacy.guarded_log(raw)
             sender = self._sender = self._senders.of(raw.head, request.fixed)
-        pattern = raw.pattern
-        shape = (pattern and sender.shapes.get(pattern)) or claude_code.shape_of(raw, sender)
+        try:  # a subscript, as a call of ``get`` costs twice as much
+            shape = sender.shapes[raw.pattern] if raw.pattern else None
+        except KeyError:
+            shape = None
+        shape = shape or claude_code.shape_of(raw, sender)
         if shape.tells_sender:
             sender = self._senders.telling(raw.head, raw.attributes, request.fixed)
         repeat = 0 if shape.is_numbered else _twin(raw, shape.name, twins)
@@ -274,16 +280,6 @@ def _part(request: ExportRequest, piece: bytes) -> ExportRequest:
     if piece is request.body:
         return request
     return msgspec.structs.replace(request, body=piece, gzipped=False)
-
-
-def _with_last(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Each piece, and whether it is the last."""
-    ahead = iter(pieces)
-    piece = next(ahead, None)
-    while piece is not None:
-        following = next(ahead, None)
-        yield piece, following is None
-        piece = following
 
 
 def _masked(found: Mapping[str, int]) -> dict[str, MetadataValue]:

@@ -95,11 +95,14 @@ def json_attributes(holder: dict[str, Any]) -> dict[str, Value]:
 
 def json_pairs(pairs: list[Any]) -> dict[str, Value]:
     """The attributes in a list of JSON objects, of two with the same key the later one."""
-    return {
-        key: _json_value(pair.get("value"), 0)
-        for pair in pairs
-        if isinstance(pair, dict) and isinstance(key := pair.get("key"), str)
-    }
+    told: dict[str, Value] = {}
+    for pair in pairs:
+        if isinstance(pair, dict) and isinstance(key := pair.get("key"), str):
+            value: Any = pair.get("value")
+            is_plain = type(value) is dict and len(value) == 1 and "stringValue" in value
+            text = value["stringValue"] if is_plain else None  # nearly all are, without a call
+            told[key] = text if type(text) is str else _json_value(value, 0)
+    return told
 
 
 def _json_value(value: Any, depth: int) -> Value:  # noqa: ANN401 - JSON

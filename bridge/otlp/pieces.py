@@ -28,8 +28,7 @@ def pieces(
             pieces is not looked at.
     """
     if len(body) <= piece_bytes:
-        yield body
-    elif encoding is Encoding.PROTOBUF:
-        yield from wire.pieces(signal, body, piece_bytes, MAX_STRING_BYTES)
-    else:
-        yield from documents.pieces(signal, body, piece_bytes, MAX_STRING_BYTES)
+        return iter((body,))
+    if encoding is Encoding.PROTOBUF:
+        return wire.pieces(signal, body, piece_bytes, MAX_STRING_BYTES)
+    return documents.pieces(signal, body, piece_bytes, MAX_STRING_BYTES)

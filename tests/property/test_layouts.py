@@ -182,6 +182,26 @@ def test_a_record_is_read_as_attribute_by_attribute(pairs: Pairs) -> None:
     assert bool(clamped) == ("bridge.clamped" in event.attributes)
 
 
+ids = st.text(st.characters(max_codepoint=130), max_size=3) | st.sampled_from(
+    ["x" * 99, "x" * 199, "x" * 201, "\x7f", "\\", '"', "ü", "", 5, True]
+)
+
+
+@few(300)
+@given(st.tuples(ids, ids, ids))
+def test_a_numbered_record_has_its_key_whatever_its_ids_are(told: tuple[Attribute, ...]) -> None:
+    own = zip(("prompt.id", "request_id", "tool_use_id"), told, strict=True)
+    pairs: Pairs = [("session.id", "s"), (FIRST_OF_EVENT, "odd"), ("event.sequence", 7), *own]
+    request = batch([logged(pairs, 5)] * 2, encoding=Encoding.PROTOBUF)
+    raw, _ = LogReader().read(request)
+    for item in decoder().decode(request):
+        assert isinstance(item, Record)
+        assert item.event.key == claude_code.record_key(raw, "odd", 0)
+        clamped = clamped_in_log(raw.attributes, raw.time_unix_ns, T0_MS)
+        assert {**item.event.attributes, **clamped} == item.event.attributes
+        assert bool(clamped) == ("bridge.clamped" in item.event.attributes)
+
+
 @few(400)
 @given(st.text() | st.text(st.characters(max_codepoint=130)))
 def test_what_is_printable_is_so_character_by_character(told: str) -> None:

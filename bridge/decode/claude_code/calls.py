@@ -17,6 +17,8 @@ def arguments_and_title(name: str, parameters: object, given: object) -> tuple[s
     """
     if parameters is None or not _is_telling(parameters):
         title = tool_title(name, {}) if name.startswith("mcp") else name
+        if type(given) is str and given and given not in PLACEHOLDERS:
+            return given, title  # nearly all, without a call
         return content(given) or content(parameters), title
     known = json_object(parameters)
     title = tool_title(name, known)

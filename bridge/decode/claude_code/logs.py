@@ -21,6 +21,8 @@ from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
 
 _NOTHING: dict[str, MetadataValue] = {}
+_BACKSLASH, _DELETE = 0x5C, 0x7F
+"""As numbers: looking for bytes in bytes raises an error within."""
 
 
 def shape_of(raw: RawLog, sender: Sender) -> Shape:
@@ -57,16 +59,17 @@ def decode(
         received_at_ms: When it reached us, Unix milliseconds; stands for a time that cannot be.
         repeat: As for ``record_key``.
     """
-    row = sender.row + raw.values
+    row: Row = sender.row + raw.values
     time_ms = raw.time_unix_ns // NS_PER_MS
     is_plain = EARLIEST_MS <= time_ms <= received_at_ms + AHEAD_MS
     if not is_plain and not (is_plain := is_plausible(time_ms, received_at_ms)):
         time_ms = received_at_ms
     ids: Sequence[str] = shape.ids(row)
     sequence, counts = row[shape.sequence], shape.counts.plain(row)
-    if type(sequence) is int and 0 <= sequence <= MAX_COUNT and shape.are_ids_plain(row):
-        key = _key(raw, sender, shape, ids, sequence)
-    else:
+    key = None
+    if type(sequence) is int and 0 <= sequence <= MAX_COUNT:
+        key = _key(raw, sender, shape, row, ids)
+    if key is None:
         key, is_plain = record_key(raw, shape.name, repeat), False
         ids, sequence = _identifiers(ids), count(sequence)
     if counts is None:
@@ -79,10 +82,10 @@ def decode(
         ids[0] or None,
         time_ms,
         sequence,
-        shape.shown(row),
+        shape.shown(row) if shape.all_shown is None else shape.all_shown.copy(),
         ids,
         counts,
-        shape.values(row),
+        shape.values(row) if shape.values else (),
         shape.told_by(row) if shape.told is None else shape.told,
         {},
     )
@@ -98,12 +101,23 @@ def decode(
     return event, clamped_in_log(raw.attributes, raw.time_unix_ns, received_at_ms)
 
 
-def _key(raw: RawLog, sender: Sender, shape: Shape, ids: Sequence[str], sequence: int) -> bytes:
-    """The ``record_key`` of a numbered record whose ids are plain."""
-    number, ns = str(sequence), raw.time_unix_ns
-    own = ids[0] or None, number, ids[1] or None, ids[2] or None, ns, shape.name
+def _key(raw: RawLog, sender: Sender, shape: Shape, row: Row, ids: Sequence[str]) -> bytes | None:
+    """The ``record_key`` of a numbered record; None where its ids are not plain.
+
+    JSON that is ASCII and had nothing to escape has plain ids only.
+    """
+    prompt_id, request_id, call_id = ids[0], ids[1], ids[2]
+    number, ns = str(row[shape.sequence]), raw.time_unix_ns
+    own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
+    if not (type(prompt_id) is str and type(request_id) is str and type(call_id) is str):
+        return None
+    told = orjson.dumps(own)
+    is_short = len(told) <= shape.room_in_key
+    has_only_plain = is_short and told.isascii() and _BACKSLASH not in told and _DELETE not in told
+    if not (has_only_plain or shape.are_ids_plain(row)):
+        return None
     key = sender.key.copy()
-    key.update(orjson.dumps(own)[1:])
+    key.update(told[1:])
     return key.digest()
 
 

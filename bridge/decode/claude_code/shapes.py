@@ -43,6 +43,10 @@ _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
 """No limit of a whole number is lower, so numbers that together are not more are within theirs."""
 _DELETE: Final = "\x7f"
+_KEY_IDS: Final = 3
+"""So many of ``IDS`` a record's key is made of."""
+_AROUND_IDS: Final = 19
+"""What else is in the JSON of a record's key has at least so many characters, beside its name."""
 _WORDS: Final = frozenset({str, type(None)})
 """Numbers of different kinds are equal as keys, so they are not remembered."""
 _KEPT_WORDS: Final = 64
@@ -114,10 +118,13 @@ class Shape:
         tells_sender: Whether a record's own attributes say who it is from.
         ids: Picks ``IDS`` and those of the kind from a row, "" where there is none.
         agent: Likewise ``AGENT_IDS``; None where there are none at all.
-        values: Picks those of the kind, None where there is none.
+        values: Picks those of the kind, None where there is none; None where it has none at all.
         counts: Reads those of the kind.
         told: What the kind reads from words, where these are known.
+        all_shown: The metadata, likewise; to be copied.
         sequence: The place of the record's number.
+        room_in_key: How long the JSON of a record's key may be if it has all ids that are not
+            known, and these are not too long; 0 if it has not.
         has_others: Whether something has a limit that is neither an id nor a count of the kind.
     """
 
@@ -146,7 +153,7 @@ class Shape:
         self.sequence = at.get("event.sequence", _NOTHING)
         self.ids = pick(ids)
         self.agent = pick(agent) if max(agent) > _NO_TEXT else None
-        self.values = pick(_places(at, kind.values, _NOTHING))
+        self.values = pick(_places(at, kind.values, _NOTHING)) if kind.values else None
         self.counts = Numbers(counts)
         words = _places(at, kind.words, _NOTHING)
         self._words, self._read = pick(words), kind.read
@@ -155,6 +162,9 @@ class Shape:
         texts = {*ids, *agent, *named}
         self._fresh_ids = pick(sorted(texts.difference(known)))
         self._spare_chars = _spare_chars([known[place] for place in texts.intersection(known)])
+        is_all_in_key = texts.difference(known).issubset(ids[:_KEY_IDS])
+        room_chars = self._spare_chars + len(name) + _AROUND_IDS
+        self.room_in_key = room_chars if is_all_in_key and self._spare_chars >= 0 else 0
         numbers = sorted(limited.difference(counts))
         self._numbers = Numbers(numbers) if numbers else None
         self._cost = at.get(COST, _NOTHING)
@@ -163,7 +173,7 @@ class Shape:
         in_order = (*of_head, *pattern.order)
         self._shown = [(each, at[each]) for each in in_order if each not in hidden]
         shown_at = [place for _, place in self._shown]
-        self._all_shown = _if_known(known, shown_at, lambda: self._metadata(known))
+        self.all_shown = _if_known(known, shown_at, lambda: self.shown(known))
 
     def are_ids_plain(self, row: Row) -> bool:
         """Whether all ids are texts that can be taken as they are."""
@@ -195,11 +205,8 @@ class Shape:
             self._known_words[words] = told
         return told
 
-    def shown(self, row: Row) -> dict[str, MetadataValue]:
+    def shown(self, row: Row | Known) -> dict[str, MetadataValue]:
         """The metadata."""
-        return self._metadata(row) if self._all_shown is None else self._all_shown.copy()
-
-    def _metadata(self, row: Row | Known) -> dict[str, MetadataValue]:
         found: dict[str, MetadataValue] = {}
         for name, place in self._shown:
             value = row[place]
