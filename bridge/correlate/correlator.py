@@ -10,17 +10,15 @@ what is live is in the archive, and comes back with its next record or when some
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from bridge.correlate import activity, building, sessions, settling, sums, turns
 from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.looks import Looks
-from bridge.correlate.saved import (
-    Archive,
-    Bounds,
-    Changes,
-)
+from bridge.correlate.notes import NOTES
+from bridge.correlate.saved import Archive, Bounds, Changes
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.correlate.states import States
@@ -37,6 +35,9 @@ NOTE_EVERY_MS = 300_000
 _ASSIGN, _CUT, _END = range(3)
 """In this order at one moment: waiting records find their turns, turns give out what is due, and
 then a stretch of activity may have ended."""
+
+_FURTHER: Final = frozenset(NOTES) - SPAN_KINDS - {UserPrompt}
+"""Log records that neither begin a turn nor end the ones before it."""
 
 
 class Correlator:
@@ -57,6 +58,8 @@ class Correlator:
         self._logs_until_ms = 0
         self._outcomes: Counter[Outcome] = Counter()
         self._clock_ms = 0
+        self._going_on: LiveTurn | None = None
+        self._going_on_in = Conversation(key="")
 
     @property
     def is_full(self) -> bool:
@@ -73,12 +76,25 @@ class Correlator:
         event = record.event
         sequence = event.sequence
         order = (event.time_ms, -1 if sequence is None else sequence, event.key)
+        going_on = self._going_on
+        if (
+            going_on is not None
+            and event.prompt_id == going_on.prompt_id
+            and event.conversation == going_on.conversation
+            and event.otel_trace_id is None
+            and record.origin is self._logs_origin
+            and record.arrived_ms <= self._logs_until_ms
+            and type(event) in _FURTHER
+        ):
+            self._fold_further(going_on, record, order)
+            return
         key = event.conversation
         conversation = self._changed_conversations.get(key) or self._states.changing(key)
         activity.note_record(conversation.activity, record, order)
         if conversation.end_ms is None:
             self._look_at_activity(conversation, record.arrived_ms)
-        if type(event) in SPAN_KINDS:
+        is_span = type(event) in SPAN_KINDS
+        if is_span:
             turn_key = sessions.turn_key_of_span(conversation, event)
         else:
             turn_key = sessions.turn_key(conversation, event)
@@ -91,7 +107,9 @@ class Correlator:
         if type(event) is UserPrompt:
             sessions.note_prompt(conversation, turn_key, event, order)
             self._look_at_all(conversation, record.arrived_ms)
-        self._fold_into_turn(conversation, turn_key, record, order)
+        turn = self._fold_into_turn(conversation, turn_key, record, order)
+        if not is_span and sessions.is_named_by_prompt(turn) and turn.closed_by is None:
+            self._going_on, self._going_on_in = turn, conversation
 
     def measure(self, measurement: Measurement) -> None:
         """Take one metric point in. It ends at once, as part of its session's totals."""
@@ -111,6 +129,7 @@ class Correlator:
         have been without the pause.
         """
         settled: list[Settled] = []
+        self._going_on = None
         turns, conversations = self._changed_turns, self._changed_conversations
         most_changed = self._states.most_changed
         while len(turns) + len(conversations) < most_changed:
@@ -144,6 +163,7 @@ class Correlator:
     def take_changes(self) -> Changes:
         """What to save, and forget what needs no memory any more."""
         self._look_at_touched()
+        self._going_on = None
         totals = tuple(self._session_totals())
         changes = Changes(
             turns=self._states.saved_turns(),
@@ -160,9 +180,23 @@ class Correlator:
         self._outcomes.clear()
         return changes
 
+    def _fold_further(self, turn: LiveTurn, record: Record, order: Order) -> None:
+        """Fold in one more log record of the turn that the one before it belonged to.
+
+        Since that one nothing was due and nothing was saved: turn and session are changing, have
+        their looks, and the turn is open.
+        """
+        conversation = self._going_on_in
+        activity.note_record(conversation.activity, record, order)
+        outcome = turns.fold_further(turn, record, order)
+        if outcome is not None:
+            self._outcomes[outcome] += 1
+        elif sums.note_event(conversation.activity, record.event):
+            self._to_tell.add(conversation.key)
+
     def _fold_into_turn(
         self, conversation: Conversation, key: str, record: Record, order: Order
-    ) -> None:
+    ) -> LiveTurn:
         turn = self._changed_turns.get(key) or self._states.changing_turn(key, record, order)
         outcome = turns.fold(turn, record, order)
         if outcome is not None:
@@ -174,6 +208,7 @@ class Correlator:
         if key not in self._touched and (turn.closed_by is None or not turn.is_finished()):
             conversation.live.add(key)
             self._touched.add(key)
+        return turn
 
     def _assign(self, conversation: Conversation, now_ms: int) -> None:
         conversation.assign_ms = None
