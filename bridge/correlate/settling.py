@@ -73,7 +73,25 @@ class Cut:
         return build.settled
 
     def _let_work_go(self) -> None:
-        """Generations, tools, completions of agents; spans without records after them."""
+        """Generations, tools, completions of agents; nearly always all of them have settled."""
+        parts, old_ms = self._turn.parts, self._old_ms
+        plain = [
+            (part.order, key)
+            for key, part in parts.items()
+            if part.told & _PROMISED == COMPLETE and part.touched_ms <= old_ms
+        ]
+        if len(plain) < len(parts) or self._traced:
+            self._let_mixed_work_go()
+            return
+        if len(plain) > 1:
+            plain.sort()
+        for _, key in plain:
+            part = parts.get(key)  # it may be gone with one before it
+            if part is not None and not self._build.plain(key, part):
+                self._let_go(key, part)
+
+    def _let_mixed_work_go(self) -> None:
+        """Where some are to wait, or are spans: each when it has its turn, if it is due then."""
         parts = self._turn.parts
         work = [
             (rank, part.order, key)

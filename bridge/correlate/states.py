@@ -37,6 +37,8 @@ class States:
         self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
         self.changed_turns: dict[str, LiveTurn] = {}
         self.changed_conversations: dict[str, Conversation] = {}
+        self._ended_turns: list[str] = []
+        self._resting: list[str] = []
 
     @property
     def held(self) -> int:
@@ -94,12 +96,12 @@ class States:
 
     def forget(self) -> None:
         """All is saved: what has ended needs no memory any more, and the rest is bounded again."""
-        for key, turn in self.changed_turns.items():
-            if turn.closed_by is not None and turn.is_finished():
-                self._turns.drop(key)
-        for key, conversation in self.changed_conversations.items():
-            if conversation.resting:
-                self._conversations.drop(key)
+        for key in self._ended_turns:
+            self._turns.drop(key)
+        for key in self._resting:
+            self._conversations.drop(key)
+        self._ended_turns.clear()
+        self._resting.clear()
         self._turns.shrink()
         self._conversations.shrink()
         self.changed_turns.clear()
@@ -107,10 +109,18 @@ class States:
 
     def _save_turn(self, key: str) -> SavedTurn:
         saved = saved_turn(self.changed_turns[key])
-        self._turns.weigh(key, len(saved.state))
+        if saved.live:
+            self._turns.weigh(key, len(saved.state))
+        else:
+            self._ended_turns.append(key)
         return saved
 
     def _save_conversation(self, key: str) -> SavedConversation:
-        saved = saved_conversation(self.changed_conversations[key])
-        self._conversations.weigh(key, len(saved.state))
+        """An installation's always rests, and goes on with its next log record."""
+        conversation = self.changed_conversations[key]
+        saved = saved_conversation(conversation)
+        if saved.live or conversation.last_log_ms:
+            self._conversations.weigh(key, len(saved.state))
+        else:
+            self._resting.append(key)
         return saved
