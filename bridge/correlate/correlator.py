@@ -79,18 +79,31 @@ class Correlator:
         event = record.event
         sequence = event.sequence
         order = (event.time_ms, -1 if sequence is None else sequence, event.key)
-        going_on = self._going_on
+        turn = self._going_on
         if (
-            going_on is not None
-            and event.prompt_id == going_on.prompt_id
-            and event.conversation == going_on.conversation
-            and event.otel_trace_id is None
-            and record.origin is self._logs_origin
-            and record.arrived_ms <= self._logs_until_ms
-            and type(event) in _FURTHER
+            turn is None
+            or event.prompt_id != turn.prompt_id
+            or event.conversation != turn.conversation
+            or event.otel_trace_id is not None
+            or record.origin is not self._logs_origin
+            or record.arrived_ms > self._logs_until_ms
+            or type(event) not in _FURTHER
         ):
-            self._fold_further(going_on, record, order)
+            self._fold_first(record, order)
             return
+        # One more of the turn that the record before it belonged to. Since that one nothing was due
+        # and nothing was saved: turn and session are changing, have their looks, and it is open.
+        conversation = self._going_on_in
+        activity.note_record(conversation.activity, record, order)
+        outcome = turns.fold_further(turn, record, order)
+        if outcome is not None:
+            self._outcomes[outcome] += 1
+        elif sums.note_event(conversation.activity, event):
+            self._to_tell.add(conversation.key)
+
+    def _fold_first(self, record: Record, order: Order) -> None:
+        """Fold in a record whose session and turn have to be looked up."""
+        event = record.event
         key = event.conversation
         conversation = self._changed_conversations.get(key) or self._states.changing(key)
         activity.note_record(conversation.activity, record, order)
@@ -182,20 +195,6 @@ class Correlator:
         self._to_tell.clear()
         self._outcomes.clear()
         return changes
-
-    def _fold_further(self, turn: LiveTurn, record: Record, order: Order) -> None:
-        """Fold in one more log record of the turn that the one before it belonged to.
-
-        Since that one nothing was due and nothing was saved: turn and session are changing, have
-        their looks, and the turn is open.
-        """
-        conversation = self._going_on_in
-        activity.note_record(conversation.activity, record, order)
-        outcome = turns.fold_further(turn, record, order)
-        if outcome is not None:
-            self._outcomes[outcome] += 1
-        elif sums.note_event(conversation.activity, record.event):
-            self._to_tell.add(conversation.key)
 
     def _fold_into_turn(
         self, conversation: Conversation, key: str, record: Record, order: Order
@@ -332,10 +331,17 @@ class Correlator:
         conversation.end_ms = self._plan(planned_ms, max(at_ms, later_ms), _END, conversation.key)
 
     def _plan_cut(self, turn: LiveTurn, at_ms: int) -> None:
-        planned_ms = self._plan(turn.cut_ms, at_ms, _CUT, turn.key)
-        if planned_ms != turn.cut_ms:
-            turn.cut_ms = planned_ms
-            self._changed_turns[turn.key] = turn
+        """``_plan`` for a turn, of which there are far more looks than of all else."""
+        planned_ms, key = turn.cut_ms, turn.key
+        if at_ms < self._clock_ms:
+            at_ms = self._clock_ms
+        if planned_ms is not None:
+            if planned_ms <= at_ms:
+                return
+            self._looks.cancel((planned_ms, _CUT, key))
+        self._looks.plan((at_ms, _CUT, key))
+        turn.cut_ms = at_ms
+        self._changed_turns[key] = turn
 
     def _look_at_waiting(self, conversation: Conversation, now_ms: int) -> None:
         at_ms = sessions.next_look_ms(conversation, self._patience, now_ms=now_ms)
