@@ -30,10 +30,6 @@ from bridge.model.sessions import Counter as Metered
 from bridge.model.sessions import SessionTotals, Summary
 from bridge.model.spans import SPAN_KINDS
 
-NOTE_EVERY_MS = 300_000
-KEPT_INSTALLATIONS = 400
-"""Those whose latest note is remembered; beyond it all are forgotten, and asked for one by one."""
-
 _ASSIGN, _CUT, _END = range(3)
 """In this order at one moment: waiting records find their turns, turns give out what is due, and
 then a stretch of activity may have ended."""
@@ -58,7 +54,6 @@ class Correlator:
         self._to_tell: set[str] = set()
         self._logs_origin: Origin | None = None
         self._logs_until_ms = 0
-        self._noted_until_ms: dict[str, int] = {}
         self._outcomes: Counter[Outcome] = Counter()
         self._clock_ms = 0
         self._going_on: LiveTurn | None = None
@@ -237,23 +232,9 @@ class Correlator:
 
     def _note_logs(self, record: Record) -> None:
         """Remember, to within minutes, that an installation sends log records."""
-        origin, arrived_ms = record.origin, record.arrived_ms
-        key = sessions.installation_key(origin)
-        until_ms = self._noted_until_ms.get(key, 0)
-        if arrived_ms > until_ms:
-            until_ms = self._note_installation(key, arrived_ms) + NOTE_EVERY_MS
-        self._logs_origin, self._logs_until_ms = origin, until_ms
-
-    def _note_installation(self, key: str, arrived_ms: int) -> int:
-        """When the installation last sent log records, to within minutes."""
-        installation = self._states.conversation(key)
-        if arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
-            installation.last_log_ms = arrived_ms
-            self._changed_conversations[key] = installation
-        if len(self._noted_until_ms) >= KEPT_INSTALLATIONS:
-            self._noted_until_ms.clear()
-        self._noted_until_ms[key] = installation.last_log_ms + NOTE_EVERY_MS
-        return installation.last_log_ms
+        key = sessions.installation_key(record.origin)
+        self._logs_until_ms = self._states.note_logs(key, record.arrived_ms)
+        self._logs_origin = record.origin
 
     def _cut(self, turn: LiveTurn, now_ms: int) -> list[Settled]:
         key = turn.key

@@ -20,6 +20,10 @@ from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.model.events import Record
 
+NOTE_EVERY_MS = 300_000
+KEPT_INSTALLATIONS = 400
+"""Those whose latest note is remembered; beyond it all are forgotten, and asked for one by one."""
+
 
 class States:
     """What is known of turns and conversations, in memory or archived.
@@ -37,6 +41,7 @@ class States:
         self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
         self.changed_turns: dict[str, LiveTurn] = {}
         self.changed_conversations: dict[str, Conversation] = {}
+        self._noted_until_ms: dict[str, int] = {}
         self._ended_turns: list[str] = []
         self._resting: list[str] = []
 
@@ -86,6 +91,11 @@ class States:
             self._turns.weigh(key, len(saved))
         return turn
 
+    def note_logs(self, key: str, arrived_ms: int) -> int:
+        """Remember that an installation sends log records; until when that needs no other note."""
+        until_ms = self._noted_until_ms.get(key, 0)
+        return until_ms if arrived_ms <= until_ms else self._note_logs(key, arrived_ms)
+
     def saved_turns(self) -> tuple[SavedTurn, ...]:
         """The turns that have changed, as they are to be saved."""
         return tuple([self._save_turn(key) for key in sorted(self.changed_turns)])
@@ -106,6 +116,16 @@ class States:
         self._conversations.shrink()
         self.changed_turns.clear()
         self.changed_conversations.clear()
+
+    def _note_logs(self, key: str, arrived_ms: int) -> int:
+        installation = self.conversation(key)
+        if arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
+            installation.last_log_ms = arrived_ms
+            self.changed_conversations[key] = installation
+        if len(self._noted_until_ms) >= KEPT_INSTALLATIONS:
+            self._noted_until_ms.clear()
+        until_ms = self._noted_until_ms[key] = installation.last_log_ms + NOTE_EVERY_MS
+        return until_ms
 
     def _save_turn(self, key: str) -> SavedTurn:
         saved = saved_turn(self.changed_turns[key])
