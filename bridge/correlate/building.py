@@ -70,20 +70,25 @@ class Builder:
         Returns:
             Whether it was such: one request that has an id, or a tool's decision and its result.
         """
-        events, touched_ms = part.events, part.touched_ms
+        turn, events = self._turn, part.events
         last, count = events[-1], len(events)
         made: Generation | ToolCall
         if type(last) is ModelRequest and count == 1 and last.request_id:
-            owner = self._place(last, None, touched_ms)
+            owner = agents.owner_of(turn, last)
             made = Generation(key=key, owner=owner, request=last, answer=None, bodies=())
         elif (
             type(last) is ToolResult and count == _CALL and type(first := events[0]) is ToolDecision
         ):
-            owner = self._place(last, None, touched_ms)
+            owner = agents.owner_of(turn, last)
             made = ToolCall(key=key, owner=owner, decision=first, result=last)
         else:
             return False
-        self._leave(key, made, count)
+        if owner:
+            agents.place(turn, owner, last, part.touched_ms)
+        del turn.parts[key]
+        turn.left.add(key)
+        facts = turn.facts or frozen_facts(turn)
+        self.settled.append(Settled(turn=facts, part=made, observed=1, folded=count - 1))
         return True
 
     def generation(self, key: str, part: OpenPart) -> None:

@@ -66,6 +66,25 @@ def closed_by(
     return reason if passed else None
 
 
+def soonest_end_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> int:
+    """The earliest of ``deadlines``, without making them where no span tells of the turn."""
+    if turn.span is not None:
+        return min([due_ms for due_ms, _ in deadlines(turn, patience, prompted_again)])
+    wait_ms = patience.idle_ms
+    finished = looks_finished(turn)
+    if finished or prompted_again:
+        quiet_ms, settle_ms = patience.quiet_ms, patience.settle_ms
+        if has_open_tool(turn):
+            end_ms = quiet_ms if prompted_again else wait_ms
+        elif prompted_again or quiet_ms < settle_ms:
+            end_ms = settle_ms
+        else:
+            end_ms = quiet_ms
+        if end_ms < wait_ms:
+            wait_ms = end_ms
+    return turn.touched_ms + wait_ms
+
+
 def deadlines(
     turn: LiveTurn, patience: Patience, prompted_again: bool
 ) -> list[tuple[int, ClosedBy]]:

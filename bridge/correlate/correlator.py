@@ -10,17 +10,15 @@ what is live is in the archive, and comes back with its next record or when some
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from bridge.correlate import activity, building, sessions, settling, sums, turns
 from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.looks import Looks
-from bridge.correlate.saved import (
-    Archive,
-    Bounds,
-    Changes,
-)
+from bridge.correlate.notes import NOTES
+from bridge.correlate.saved import Archive, Bounds, Changes
 from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.correlate.states import States
@@ -32,11 +30,12 @@ from bridge.model.sessions import Counter as Metered
 from bridge.model.sessions import SessionTotals, Summary
 from bridge.model.spans import SPAN_KINDS
 
-NOTE_EVERY_MS = 300_000
-
 _ASSIGN, _CUT, _END = range(3)
 """In this order at one moment: waiting records find their turns, turns give out what is due, and
 then a stretch of activity may have ended."""
+
+_FURTHER: Final = frozenset(NOTES) - SPAN_KINDS - {UserPrompt}
+"""Log records that neither begin a turn nor end the ones before it."""
 
 
 class Correlator:
@@ -57,6 +56,8 @@ class Correlator:
         self._logs_until_ms = 0
         self._outcomes: Counter[Outcome] = Counter()
         self._clock_ms = 0
+        self._going_on: LiveTurn | None = None
+        self._going_on_in = Conversation(key="")
 
     @property
     def is_full(self) -> bool:
@@ -73,12 +74,38 @@ class Correlator:
         event = record.event
         sequence = event.sequence
         order = (event.time_ms, -1 if sequence is None else sequence, event.key)
+        turn = self._going_on
+        if (
+            turn is None
+            or event.prompt_id != turn.prompt_id
+            or event.conversation != turn.conversation
+            or event.otel_trace_id is not None
+            or record.origin is not self._logs_origin
+            or record.arrived_ms > self._logs_until_ms
+            or type(event) not in _FURTHER
+        ):
+            self._fold_first(record, order)
+            return
+        # One more of the turn that the record before it belonged to. Since that one nothing was due
+        # and nothing was saved: turn and session are changing, have their looks, and it is open.
+        conversation = self._going_on_in
+        activity.note_record(conversation.activity, record, order)
+        outcome = turns.fold_further(turn, record, order)
+        if outcome is not None:
+            self._outcomes[outcome] += 1
+        elif sums.note_event(conversation.activity, event):
+            self._to_tell.add(conversation.key)
+
+    def _fold_first(self, record: Record, order: Order) -> None:
+        """Fold in a record whose session and turn have to be looked up."""
+        event = record.event
         key = event.conversation
         conversation = self._changed_conversations.get(key) or self._states.changing(key)
         activity.note_record(conversation.activity, record, order)
         if conversation.end_ms is None:
             self._look_at_activity(conversation, record.arrived_ms)
-        if type(event) in SPAN_KINDS:
+        is_span = type(event) in SPAN_KINDS
+        if is_span:
             turn_key = sessions.turn_key_of_span(conversation, event)
         else:
             turn_key = sessions.turn_key(conversation, event)
@@ -91,7 +118,9 @@ class Correlator:
         if type(event) is UserPrompt:
             sessions.note_prompt(conversation, turn_key, event, order)
             self._look_at_all(conversation, record.arrived_ms)
-        self._fold_into_turn(conversation, turn_key, record, order)
+        turn = self._fold_into_turn(conversation, turn_key, record, order)
+        if not is_span and sessions.is_named_by_prompt(turn) and turn.closed_by is None:
+            self._going_on, self._going_on_in = turn, conversation
 
     def measure(self, measurement: Measurement) -> None:
         """Take one metric point in. It ends at once, as part of its session's totals."""
@@ -111,6 +140,7 @@ class Correlator:
         have been without the pause.
         """
         settled: list[Settled] = []
+        self._going_on = None
         turns, conversations = self._changed_turns, self._changed_conversations
         most_changed = self._states.most_changed
         while len(turns) + len(conversations) < most_changed:
@@ -144,6 +174,7 @@ class Correlator:
     def take_changes(self) -> Changes:
         """What to save, and forget what needs no memory any more."""
         self._look_at_touched()
+        self._going_on = None
         totals = tuple(self._session_totals())
         changes = Changes(
             turns=self._states.saved_turns(),
@@ -162,7 +193,7 @@ class Correlator:
 
     def _fold_into_turn(
         self, conversation: Conversation, key: str, record: Record, order: Order
-    ) -> None:
+    ) -> LiveTurn:
         turn = self._changed_turns.get(key) or self._states.changing_turn(key, record, order)
         outcome = turns.fold(turn, record, order)
         if outcome is not None:
@@ -174,6 +205,7 @@ class Correlator:
         if key not in self._touched and (turn.closed_by is None or not turn.is_finished()):
             conversation.live.add(key)
             self._touched.add(key)
+        return turn
 
     def _assign(self, conversation: Conversation, now_ms: int) -> None:
         conversation.assign_ms = None
@@ -200,12 +232,9 @@ class Correlator:
 
     def _note_logs(self, record: Record) -> None:
         """Remember, to within minutes, that an installation sends log records."""
-        installation = self._states.conversation(sessions.installation_key(record.origin))
-        if record.arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
-            installation.last_log_ms = record.arrived_ms
-            self._changed_conversations[installation.key] = installation
+        key = sessions.installation_key(record.origin)
+        self._logs_until_ms = self._states.note_logs(key, record.arrived_ms)
         self._logs_origin = record.origin
-        self._logs_until_ms = installation.last_log_ms + NOTE_EVERY_MS
 
     def _cut(self, turn: LiveTurn, now_ms: int) -> list[Settled]:
         key = turn.key
@@ -283,10 +312,17 @@ class Correlator:
         conversation.end_ms = self._plan(planned_ms, max(at_ms, later_ms), _END, conversation.key)
 
     def _plan_cut(self, turn: LiveTurn, at_ms: int) -> None:
-        planned_ms = self._plan(turn.cut_ms, at_ms, _CUT, turn.key)
-        if planned_ms != turn.cut_ms:
-            turn.cut_ms = planned_ms
-            self._changed_turns[turn.key] = turn
+        """``_plan`` for a turn, of which there are far more looks than of all else."""
+        planned_ms, key = turn.cut_ms, turn.key
+        if at_ms < self._clock_ms:
+            at_ms = self._clock_ms
+        if planned_ms is not None:
+            if planned_ms <= at_ms:
+                return
+            self._looks.cancel((planned_ms, _CUT, key))
+        self._looks.plan((at_ms, _CUT, key))
+        turn.cut_ms = at_ms
+        self._changed_turns[key] = turn
 
     def _look_at_waiting(self, conversation: Conversation, now_ms: int) -> None:
         at_ms = sessions.next_look_ms(conversation, self._patience, now_ms=now_ms)

@@ -16,7 +16,7 @@ import msgspec
 
 from bridge.correlate.activity import Activity
 from bridge.correlate.closing import Patience, has_passed
-from bridge.correlate.state import Order
+from bridge.correlate.state import LiveTurn, Order
 from bridge.model.event import Origin
 from bridge.model.events import AnyEvent, PointEvent, Record, UserPrompt
 from bridge.model.outcomes import Outcome
@@ -106,6 +106,11 @@ def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
         key = f"{conversation.key}\0@{event.time_ms}.{event.sequence or 0}"
     trace_id = event.otel_trace_id
     return key if trace_id is None else _key_in_trace(conversation, trace_id, key)
+
+
+def is_named_by_prompt(turn: LiveTurn) -> bool:
+    """Whether every record that names the turn's prompt, and no trace, belongs to it."""
+    return bool(turn.prompt_id) and turn.key == f"{turn.conversation}\0{turn.prompt_id}"
 
 
 def turn_key_of_span(conversation: Conversation, event: AnyEvent) -> str | None:

@@ -21,6 +21,11 @@ _WORK: Final[Mapping[str, int]] = dict.fromkeys("gtdc", 0) | {"m": 1, "u": 1, "s
 those may take them; and the waits of tools last."""
 
 
+_PROMISED: Final = COMPLETE | TRACED
+_SETTLING: Final = COMPLETE | MOMENT
+"""What leaves once it has settled, whether spans tell of it or not."""
+
+
 class Cut:
     """One look at one turn at one moment: takes out of it what is due.
 
@@ -43,6 +48,7 @@ class Cut:
         self._patience = patience
         self._traced = traced
         self._now_ms = now_ms
+        self._old_ms = now_ms - patience.settle_ms
         self._build = Builder(turn, traced=traced)
         self._idle = self._passed(patience.idle_ms, turn.touched_ms)
         self._reason: ClosedBy | None = None
@@ -67,7 +73,25 @@ class Cut:
         return build.settled
 
     def _let_work_go(self) -> None:
-        """Generations, tools, completions of agents; spans without records after them."""
+        """Generations, tools, completions of agents; nearly always all of them have settled."""
+        parts, old_ms = self._turn.parts, self._old_ms
+        plain = [
+            (part.order, key)
+            for key, part in parts.items()
+            if part.told & _PROMISED == COMPLETE and part.touched_ms <= old_ms
+        ]
+        if len(plain) < len(parts) or self._traced:
+            self._let_mixed_work_go()
+            return
+        if len(plain) > 1:
+            plain.sort()
+        for _, key in plain:
+            part = parts.get(key)  # it may be gone with one before it
+            if part is not None and not self._build.plain(key, part):
+                self._let_go(key, part)
+
+    def _let_mixed_work_go(self) -> None:
+        """Where some are to wait, or are spans: each when it has its turn, if it is due then."""
         parts = self._turn.parts
         work = [
             (rank, part.order, key)
@@ -97,9 +121,11 @@ class Cut:
             build.drop(key, part)
 
     def _is_due(self, key: str, part: OpenPart) -> bool:
+        told = part.told
+        if not self._traced and told & _PROMISED == COMPLETE and part.touched_ms <= self._old_ms:
+            return True  # nearly every part
         if self._idle:
             return True
-        told = part.told
         if told & COMPLETE:
             if not self._passed(self._patience.settle_ms, part.touched_ms):
                 return False
@@ -189,7 +215,17 @@ class Cut:
 
 def next_look_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> int:
     """The earliest time at which ``Cut`` can find something due."""
-    return min(_looks_ms(turn, patience, prompted_again))
+    if turn.agents:
+        return min(all_looks_ms(turn, patience, prompted_again))
+    soonest_ms = _end_ms(turn, patience, prompted_again)
+    settle_ms, span_settle_ms = patience.settle_ms, patience.span_settle_ms
+    if settle_ms > span_settle_ms:
+        settle_ms = span_settle_ms
+    for part in turn.parts.values():
+        wait_ms = settle_ms if part.told & _SETTLING else span_settle_ms
+        if part.touched_ms + wait_ms < soonest_ms:
+            soonest_ms = part.touched_ms + wait_ms
+    return soonest_ms
 
 
 def later_look_ms(turn: LiveTurn, patience: Patience, prompted_again: bool, now_ms: int) -> int:
@@ -198,11 +234,23 @@ def later_look_ms(turn: LiveTurn, patience: Patience, prompted_again: bool, now_
     What was settled by then and is still there waits for more than time: an agent for its end, an
     event for the turn's edge. A new record, or the turn's end, gives it its chance.
     """
-    looks_ms = [at_ms for at_ms in _looks_ms(turn, patience, prompted_again) if at_ms > now_ms]
+    if not turn.parts and not turn.agents:
+        end_ms = _end_ms(turn, patience, prompted_again)
+        if end_ms > now_ms:
+            return end_ms
+    looks_ms = [at_ms for at_ms in all_looks_ms(turn, patience, prompted_again) if at_ms > now_ms]
     return min(looks_ms) if looks_ms else now_ms + patience.settle_ms + 1
 
 
-def _looks_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> list[int]:
+def _end_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> int:
+    """When all of the turn that is left by then can leave, if nothing more arrives."""
+    if turn.closed_by is None:
+        return closing.soonest_end_ms(turn, patience, prompted_again)
+    return turn.touched_ms + patience.idle_ms
+
+
+def all_looks_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> list[int]:
+    """When anything of a turn may be due, each in its own right, if nothing more arrives."""
     if turn.closed_by is None:
         looks_ms = [due_ms for due_ms, _ in closing.deadlines(turn, patience, prompted_again)]
     else:
@@ -211,7 +259,7 @@ def _looks_ms(turn: LiveTurn, patience: Patience, prompted_again: bool) -> list[
     for part in turn.parts.values():
         touched_ms = part.touched_ms
         looks_ms.append(touched_ms + span_settle_ms)
-        if part.told & (COMPLETE | MOMENT):
+        if part.told & _SETTLING:
             looks_ms.append(touched_ms + settle_ms)
     for agent in turn.agents.values():
         if not agent.sent:

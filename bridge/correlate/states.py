@@ -20,6 +20,10 @@ from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.model.events import Record
 
+NOTE_EVERY_MS = 300_000
+KEPT_INSTALLATIONS = 400
+"""Those whose latest note is remembered; beyond it all are forgotten, and asked for one by one."""
+
 
 class States:
     """What is known of turns and conversations, in memory or archived.
@@ -37,6 +41,9 @@ class States:
         self._conversations: Held[Conversation] = Held(bounds.held, bounds.held_bytes)
         self.changed_turns: dict[str, LiveTurn] = {}
         self.changed_conversations: dict[str, Conversation] = {}
+        self._noted_until_ms: dict[str, int] = {}
+        self._ended_turns: list[str] = []
+        self._resting: list[str] = []
 
     @property
     def held(self) -> int:
@@ -84,6 +91,11 @@ class States:
             self._turns.weigh(key, len(saved))
         return turn
 
+    def note_logs(self, key: str, arrived_ms: int) -> int:
+        """Remember that an installation sends log records; until when that needs no other note."""
+        until_ms = self._noted_until_ms.get(key, 0)
+        return until_ms if arrived_ms <= until_ms else self._note_logs(key, arrived_ms)
+
     def saved_turns(self) -> tuple[SavedTurn, ...]:
         """The turns that have changed, as they are to be saved."""
         return tuple([self._save_turn(key) for key in sorted(self.changed_turns)])
@@ -94,23 +106,41 @@ class States:
 
     def forget(self) -> None:
         """All is saved: what has ended needs no memory any more, and the rest is bounded again."""
-        for key, turn in self.changed_turns.items():
-            if turn.closed_by is not None and turn.is_finished():
-                self._turns.drop(key)
-        for key, conversation in self.changed_conversations.items():
-            if conversation.resting:
-                self._conversations.drop(key)
+        for key in self._ended_turns:
+            self._turns.drop(key)
+        for key in self._resting:
+            self._conversations.drop(key)
+        self._ended_turns.clear()
+        self._resting.clear()
         self._turns.shrink()
         self._conversations.shrink()
         self.changed_turns.clear()
         self.changed_conversations.clear()
 
+    def _note_logs(self, key: str, arrived_ms: int) -> int:
+        installation = self.conversation(key)
+        if arrived_ms - installation.last_log_ms > NOTE_EVERY_MS:
+            installation.last_log_ms = arrived_ms
+            self.changed_conversations[key] = installation
+        if len(self._noted_until_ms) >= KEPT_INSTALLATIONS:
+            self._noted_until_ms.clear()
+        until_ms = self._noted_until_ms[key] = installation.last_log_ms + NOTE_EVERY_MS
+        return until_ms
+
     def _save_turn(self, key: str) -> SavedTurn:
         saved = saved_turn(self.changed_turns[key])
-        self._turns.weigh(key, len(saved.state))
+        if saved.live:
+            self._turns.weigh(key, len(saved.state))
+        else:
+            self._ended_turns.append(key)
         return saved
 
     def _save_conversation(self, key: str) -> SavedConversation:
-        saved = saved_conversation(self.changed_conversations[key])
-        self._conversations.weigh(key, len(saved.state))
+        """An installation's always rests, and goes on with its next log record."""
+        conversation = self.changed_conversations[key]
+        saved = saved_conversation(conversation)
+        if saved.live or conversation.last_log_ms:
+            self._conversations.weigh(key, len(saved.state))
+        else:
+            self._resting.append(key)
         return saved

@@ -10,8 +10,14 @@ from bridge.model.events import ModelFailure, ModelRequest, ToolDecision, ToolRe
 
 def add_tokens(usage: dict[str, int], more: Mapping[str, int]) -> None:
     """Add tokens to what was used before, by usage key."""
+    if not usage:
+        usage.update(more)
+        return
     for key, tokens in more.items():
-        usage[key] = usage.get(key, 0) + tokens
+        if key in usage:  # nearly always, and a call of get() costs more than asking
+            usage[key] += tokens
+        else:
+            usage[key] = tokens
 
 
 class Totals(msgspec.Struct, kw_only=True, array_like=True, gc=False):
