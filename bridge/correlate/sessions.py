@@ -329,10 +329,14 @@ def _prompt_of_span(conversation: Conversation, span: SpanEvent) -> PromptMark |
     """The prompt a span belongs to by time, for clients whose records do not name their trace."""
     untraced = [mark for mark in conversation.prompts if not mark.traced]
     if isinstance(span, TurnSpan):
-        near = [(abs(mark.order[0] - span.began_ms), mark.order, mark) for mark in untraced]
-        return min(near)[2] if near and min(near)[0] <= PROMPT_APART_MS else None
+        near = [mark for mark in untraced if _apart_ms(mark, span) <= PROMPT_APART_MS]
+        return min(near, key=lambda mark: (_apart_ms(mark, span), mark.order), default=None)
     before = [mark for mark in untraced if mark.order[0] <= span.time_ms]
     return before[-1] if before else None
+
+
+def _apart_ms(mark: PromptMark, span: TurnSpan) -> int:
+    return abs(mark.order[0] - span.began_ms)
 
 
 def _prompt_of(conversation: Conversation, event: AnyEvent) -> PromptMark | None:

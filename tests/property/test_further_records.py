@@ -10,8 +10,9 @@ from bridge.correlate.closing import Patience
 from bridge.correlate.correlator import Correlator
 from bridge.correlate.looks import Look
 from bridge.correlate.saved import Changes
-from bridge.model.events import Record
-from bridge.model.parts import Settled
+from bridge.model.events import Record, UserPrompt
+from bridge.model.parts import Root, Settled
+from bridge.model.spans import TurnSpan
 from tests.property.examples import few
 from tests.property.test_kinds import ALEX, events
 
@@ -71,3 +72,18 @@ def _correlated(kind: type[Correlator], seen: list[Record]) -> tuple[list[Settle
             settled += correlator.due(300_000 + place * APART_MS)
         correlator.fold(record)
     return settled, correlator.take_changes()
+
+
+def test_of_two_prompts_of_the_same_moment_a_span_belongs_to_one() -> None:
+    """Found by the property above: the marks of the two were compared, which have no order."""
+    told: dict[str, Any] = {"key": bytes(8), "session_id": "s", "conversation": "s", "time_ms": 0}
+    text: dict[str, Any] = {"text": None, "length": None}
+    prompts = [UserPrompt(**told, **text, prompt_id=name) for name in ("p", "q")]
+    span = TurnSpan(**told, **text, prompt_id=None, began_ms=0)
+
+    correlator = Correlator(PATIENCE, Nothing())
+    for event in (*prompts, span):
+        correlator.fold(Record(event=event, origin=ALEX, arrived_ms=300_001))
+
+    roots = [each.turn.key for each in correlator.due(2_400_000) if type(each.part) is Root]
+    assert sorted(roots) == ["s\0p", "s\0q"]
