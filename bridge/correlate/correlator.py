@@ -90,7 +90,7 @@ class Correlator:
         # and nothing was saved: turn and session are changing, have their looks, and it is open.
         conversation = self._going_on_in
         activity.note_record(conversation.activity, record, order)
-        outcome = turns.fold_further(turn, record, order)
+        outcome = turns.fold(turn, record, order)
         if outcome is not None:
             self._outcomes[outcome] += 1
         elif sums.note_event(conversation.activity, event):

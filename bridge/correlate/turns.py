@@ -6,7 +6,7 @@ with the turn, to ``sessions`` which records are its.
 
 from typing import Final
 
-from bridge.correlate.halves import DECIDED, ENDED, HALVES, MOMENT, REQUEST, SPAWNS, TRACED, Half
+from bridge.correlate.halves import DECIDED, ENDED, HALVES, MOMENT, REQUEST, SPAWNS, TRACED
 from bridge.correlate.notes import NOTES, note_late, note_log, note_span, start_ms
 from bridge.correlate.state import LiveTurn, OpenPart, Order, SpawnCall
 from bridge.model.events import AnyEvent, Record, ToolDecision, ToolResult, UserPrompt
@@ -72,25 +72,6 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
     return _add(turn, event, order, arrived_ms)
 
 
-def fold_further(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
-    """``fold`` for an open turn of which log records tell, and one more of them.
-
-    One that is no prompt and names no trace: nearly all are.
-    """
-    event, arrived_ms = record.event, record.arrived_ms
-    key = order[2]
-    if key in turn.seen:
-        return Outcome.DUPLICATE
-    turn.seen.add(key)
-    if arrived_ms > turn.touched_ms:
-        turn.touched_ms = arrived_ms
-    if turn.prompt is None:
-        _note_origin(turn, record, order)
-    kind = type(event)
-    NOTES[kind](turn, event, order)
-    return _put(turn, HALVES[kind](event), event, order, arrived_ms)
-
-
 def has_open_tool(turn: LiveTurn) -> bool:
     """Whether a tool was let run and has not come back."""
     for part in turn.parts.values():  # noqa: SIM110 - any() makes a generator, for each look
@@ -113,21 +94,14 @@ def _take_in(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> 
 
 
 def _add(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outcome | None:
-    half = key, told = HALVES[type(event)](event)
-    if event.otel_trace_id:
-        half = key, told | TRACED
-    return _put(turn, half, event, order, arrived_ms)
-
-
-def _put(
-    turn: LiveTurn, half: Half, event: AnyEvent, order: Order, arrived_ms: int
-) -> Outcome | None:
     """Put an event to the other halves of its part, unless that has left.
 
     A gateway may give the same request id twice, and both cost money: another request with it is a
     part of its own. What left on a span's word alone is the same request, though, and counted then.
     """
-    key, told = half
+    key, told = HALVES[type(event)](event)
+    if event.otel_trace_id:
+        told |= TRACED
     part = turn.parts.get(key)
     if part is None:
         if (key in turn.left or (turn.sent and digest(key) in turn.sent)) and not told & MOMENT:

@@ -25,9 +25,6 @@ and gateways batch thousands of records. Applies on the wire and again after inf
 MAX_RECORDS: Final = 1_000_000
 """In one request. Exporters send hundreds; 64 MiB of the smallest would be thirty million."""
 
-JSON: Final = Encoding.JSON
-"""For every post: to look a member up by its class takes as long as a call."""
-
 MAX_JSON_DEPTH: Final = 200
 """Protobuf ends at 100 nested messages, two for each level of an AnyValue. A level is three
 brackets in JSON, so whatever can be said in protobuf can be said in JSON."""
@@ -160,7 +157,7 @@ def check_depth(encoding: Encoding, plain: bytes) -> None:
     Raises:
         RefusedError: It is nested more deeply.
     """
-    if encoding is JSON and is_deeper_than(plain, MAX_JSON_DEPTH):
+    if encoding is records.JSON and is_deeper_than(plain, MAX_JSON_DEPTH):
         raise RefusedError(
             Refusal.TOO_DEEP,
             f"The body is nested more than {MAX_JSON_DEPTH} objects and arrays deep;"

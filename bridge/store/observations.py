@@ -61,8 +61,7 @@ def insert(
         _row(position, traces[each.observation.trace_id], each, at_ms)
         for position, each in enumerate(finished, last + 1)
     ]
-    blocks.write(connection, last + 1, [each.span for each in finished])
-    new = _insert(connection, rows, last)
+    new = _insert(connection, rows, [each.span for each in finished], last)
     return [each for each, is_new in zip(finished, new, strict=True) if is_new]
 
 
@@ -78,8 +77,7 @@ def insert_forwarded(
         _forwarded_row(position, traces[each.foreign.trace_id], each, at_ms)
         for position, each in enumerate(forwarded, last + 1)
     ]
-    blocks.write(connection, last + 1, [each.span for each in forwarded])
-    return sum(_insert(connection, rows, last))
+    return sum(_insert(connection, rows, [each.span for each in forwarded], last))
 
 
 def last_position(connection: sqlite3.Connection) -> int:
@@ -87,10 +85,13 @@ def last_position(connection: sqlite3.Connection) -> int:
     return int(fact(connection, LAST_POSITION) or 0)
 
 
-def _insert(connection: sqlite3.Connection, rows: Sequence[Row], last: int) -> list[bool]:
-    """Put rows in; which of them are new."""
+def _insert(
+    connection: sqlite3.Connection, rows: Sequence[Row], spans: Sequence[bytes], last: int
+) -> list[bool]:
+    """Put rows in, and their spans under the same positions; which of them are new."""
     if not rows:
         return []
+    blocks.write(connection, last + 1, spans)
     set_fact(connection, LAST_POSITION, str(last + len(rows)))
     if connection.executemany(_INSERT, rows).rowcount == len(rows):
         return [True] * len(rows)

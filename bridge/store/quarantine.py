@@ -20,6 +20,7 @@ from bridge.model.outcomes import Outcome
 from bridge.model.views import Ending, SetAside
 from bridge.store import observations, outbox
 from bridge.store import step as rows
+from bridge.store.facts import add_totals
 from bridge.store.sqlite import connect
 from bridge.store.step import Finished, Step
 
@@ -44,7 +45,7 @@ def keep(connection: sqlite3.Connection, step: Step) -> None:
         return
     connection.executemany(rows.QUARANTINE, rows.quarantine_rows(step))
     added = sum(len(item.body) + ROW_BYTES for item in step.quarantined)
-    _add(connection, HELD_BYTES, added)
+    add_totals(connection, {HELD_BYTES: added})
     _trim(connection)
 
 
@@ -61,7 +62,7 @@ def _trim(connection: sqlite3.Connection) -> None:
         expired += records
     for row_id in gone:
         _remove(connection, row_id)
-    _add(connection, EXPIRED, expired)
+    add_totals(connection, {EXPIRED: expired})
 
 
 class Quarantine:
@@ -112,14 +113,13 @@ class Quarantine:
                 return False
             traces = observations.KnownTraces(connection)
             is_new = observations.insert(connection, [finished], at_ms, traces)
-            _add(connection, Outcome.QUARANTINED, -item.records)
+            add_totals(connection, {Outcome.QUARANTINED: -item.records})
             if is_new:
-                _add(connection, ASSEMBLED, 1)
-                _add(connection, outbox.PENDING, 1)
-                _add(connection, Outcome.OBSERVED, finished.observed)
-                _add(connection, Outcome.FOLDED, finished.folded)
+                add_totals(connection, {ASSEMBLED: 1, outbox.PENDING: 1})
+                add_totals(connection, {Outcome.OBSERVED: finished.observed})
+                add_totals(connection, {Outcome.FOLDED: finished.folded})
             else:
-                _add(connection, Outcome.DUPLICATE, item.records)
+                add_totals(connection, {Outcome.DUPLICATE: item.records})
             return True
 
     @contextmanager
@@ -179,7 +179,7 @@ def _span(row: tuple[int, int, str | None, int]) -> SetAside:
 def _remove(connection: sqlite3.Connection, row_id: int) -> bool:
     deleted: Iterable[tuple[int]] = connection.execute(_DROP, (row_id,)).fetchall()
     for (size_bytes,) in deleted:
-        _add(connection, HELD_BYTES, -(size_bytes + ROW_BYTES))
+        add_totals(connection, {HELD_BYTES: -(size_bytes + ROW_BYTES)})
         return True
     return False
 
@@ -189,12 +189,6 @@ def _total(connection: sqlite3.Connection, name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _add(connection: sqlite3.Connection, name: str, change: int) -> None:
-    if change:
-        connection.execute(_ADD, (name, change, change))
-
-
-_ADD: Final = "INSERT INTO totals VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + ?"
 _OLDEST: Final = "SELECT id, length(body), records FROM quarantine ORDER BY id"
 _RECORDS: Final = (
     "SELECT id, at_ms, signal, records, reason, length(body), position, record_index"
