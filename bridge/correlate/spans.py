@@ -16,6 +16,7 @@ from bridge.model.events import (
     ToolDecision,
     ToolResult,
     UserPrompt,
+    plain_model,
 )
 from bridge.model.spans import ModelSpan, ToolRun, ToolSpan, ToolWait, TurnSpan
 
@@ -32,7 +33,7 @@ def model_span_key(turn: LiveTurn, request: ModelRequest | ModelFailure) -> str 
         for key, span in _waiting(turn, "m:")
         if isinstance(span, ModelSpan)
         and span.usage == usage
-        and _model(span.model) == _model(request.model)
+        and plain_model(span.model) == plain_model(request.model)
     ]
     return _nearest(found)
 
@@ -115,10 +116,6 @@ def _waiting(turn: LiveTurn, prefix: str) -> Iterator[tuple[str, AnyEvent]]:
 def _nearest(found: list[tuple[int, str]]) -> str | None:
     near = [item for item in found if item[0] <= MAX_APART_MS]
     return min(near)[1] if near else None
-
-
-def _model(name: str) -> str:
-    return name.split("[", 1)[0]
 
 
 def as_prompt(span: TurnSpan) -> UserPrompt:

@@ -54,11 +54,6 @@ def failure_text(failure: ModelFailure) -> str:
     return status or "request failed"
 
 
-def plain_model(model: str) -> str:
-    """A model's name without what some clients add in brackets: ``claude-sonnet-4-5[1m]``."""
-    return model.split("[", 1)[0] if "[" in model else model
-
-
 def generation_metadata(part: Generation) -> dict[str, MetadataValue]:
     """What the records and the span of a request tell besides."""
     request, span = part.request, part.span

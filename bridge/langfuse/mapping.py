@@ -23,7 +23,6 @@ from bridge.langfuse.fields import (
     generation_times,
     iso,
     moment_fields,
-    plain_model,
     prompt_text,
     root_end,
     root_input,
@@ -36,10 +35,10 @@ from bridge.langfuse.fields import (
     tool_times,
 )
 from bridge.langfuse.ids import observation_id
-from bridge.langfuse.limits import clamped, is_plain
+from bridge.langfuse.limits import within_limits
 from bridge.langfuse.summary import counter_fields, summary_fields
 from bridge.langfuse.trace import TraceOrigins, TraceSettings, trace_id_of
-from bridge.model.events import ModelFailure, ModelRequest
+from bridge.model.events import ModelFailure, ModelRequest, plain_model
 from bridge.model.observations import (
     Level,
     Observation,
@@ -82,7 +81,7 @@ class Mapper:
         if place is None or place.turn is not turn:
             place = self._place(turn, place)
         made = _MAPPED[type(part)](place, part)
-        return made if is_plain(made) else clamped(made)
+        return within_limits(made)
 
     def _place(self, turn: TurnFacts, known: "_Place | None") -> "_Place":
         """Derived once for as long as a turn's facts are the same; parts of one come together."""

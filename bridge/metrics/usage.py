@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from bridge.model.counted import OTHER, Counts, Labels, Series
-from bridge.model.events import ModelFailure, ModelRequest, Origin
+from bridge.model.events import ModelFailure, ModelRequest, Origin, plain_model
 from bridge.model.measures import PICO, Measure
 from bridge.model.parts import Generation, Root, Settled, ToolCall
 from bridge.model.sessions import SessionNumbers, Summary
@@ -144,7 +144,7 @@ LABELS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 
 
 def _generation(request: ModelRequest | ModelFailure, series: _TaggedSeries) -> Counts:
-    model = request.model.split("[", 1)[0] if "[" in request.model else request.model
+    model = plain_model(request.model)
     if not isinstance(request, ModelRequest):
         return {series["model_requests", "error", model]: 1}
     counts = {

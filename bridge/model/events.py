@@ -182,6 +182,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fals
     redacted: int = 0
 
 
+def plain_model(model: str) -> str:
+    """A model's name without what some clients add in brackets: ``claude-sonnet-4-5[1m]``."""
+    return model.split("[", 1)[0] if "[" in model else model
+
+
 __all__ = [
     "AgentCompleted",
     "AnyEvent",
@@ -197,4 +202,5 @@ __all__ = [
     "ToolDecision",
     "ToolResult",
     "UserPrompt",
+    "plain_model",
 ]
