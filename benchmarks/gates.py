@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ from benchmarks import corpus, loads, peers, pipeline, processes
 from benchmarks.corpus import Corpus
 from benchmarks.figure import Figure
 from benchmarks.loads import Cost
+from benchmarks.peers import Observed
 from benchmarks.processes import Measured
 from benchmarks.scale import Scale
 from benchmarks.yardstick import InSitu
@@ -197,29 +198,41 @@ def against_sdks(bench: Bench) -> Iterator[Figure]:
     Beside it what an observation costs the whole bridge, which starts from bytes on a socket.
     """
     load = bench.corpus(bench.scale.records)
-    rounds = range(bench.scale.rounds)
     gates = (("langfuse", "Langfuse SDK", 0.1, 0.05), ("opentelemetry", "OTel SDK", 0.2, 0.1))
-    count = bench.scale.observations
-    timed = [
-        (peers.own_observation_cpu_s(load), *(peers.observation_cpu_s(g[0], count) for g in gates))
-        for _ in rounds
-    ]
     whole = statistics.median(
         sum(cost.cpu_s.values()) / cost.delivered for cost in bench.side_by_side.bridge[CLIENT]
     )
-    ours, *others = (list(column) for column in zip(*timed, strict=True))
+    rounds = [
+        (peers.observed_by_bridge(load), *(peers.observed(gate[0], load) for gate in gates))
+        for _ in range(bench.scale.rounds)
+    ]
+    ours, *others = zip(*rounds, strict=True)
     for (_, name, gate, stretch), theirs in zip(gates, others, strict=True):
         yield Figure(
             number=5,
             what=f"CPU per observation / {name}",
             unit="x",
-            rounds=[mine / its for mine, its in zip(ours, theirs, strict=True)],
+            rounds=[_ratio(mine, its) for mine, its in zip(ours, theirs, strict=True)],
             gate=gate,
             stretch=stretch,
-            detail=f"{statistics.median(ours) * US:.0f} against "
-            f"{statistics.median(theirs) * US:.0f} us; whole bridge, beside a load: "
-            f"{whole * US:.0f} us",
+            detail=f"{_each_us(ours):.0f} against {_each_us(theirs):.0f} us; "
+            f"whole bridge, beside a load: {whole * US:.0f} us",
         )
+
+
+def _ratio(ours: Observed, theirs: Observed) -> float:
+    """What one observation cost us by what it cost them.
+
+    Raises:
+        ValueError: They did not deliver the same observations.
+    """
+    if ours.delivered != theirs.delivered:
+        raise ValueError(f"{theirs.delivered} observations came instead of {ours.delivered}")
+    return ours.each_s / theirs.each_s
+
+
+def _each_us(rounds: Iterable[Observed]) -> float:
+    return statistics.median(each.each_s for each in rounds) * US
 
 
 def answers_beside_huge_bodies(bench: Bench) -> Iterator[Figure]:

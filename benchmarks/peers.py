@@ -5,6 +5,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import processes
@@ -60,29 +61,34 @@ def spool_only(folder: Path) -> Iterator[Measured]:
         yield measured
 
 
-def observation_cpu_s(client: str, count: int) -> float:
-    """CPU seconds that an SDK takes for one observation.
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What creating observations took, and how many of them came to the sink."""
 
-    Raises:
-        ValueError: Not all of them came to the sink.
-    """
-    cpu_s, delivered = _observed("benchmarks.observing", client, "{sink}", str(count))
-    if delivered != count + 1:  # one to warm up
-        raise ValueError(f"{client} delivered {delivered} of {count + 1} observations")
-    return cpu_s / count
+    cpu_s: float
+    delivered: int
 
-
-def own_observation_cpu_s(corpus: Corpus) -> float:
-    """CPU seconds that the bridge takes for one observation, from decoded records on."""
-    cpu_s, delivered = _observed("benchmarks.own_observing", "{sink}", str(corpus.path.absolute()))
-    return cpu_s / delivered
+    @property
+    def each_s(self) -> float:
+        """CPU seconds of one."""
+        return self.cpu_s / self.delivered
 
 
-def _observed(module: str, *arguments: str) -> tuple[float, int]:
+def observed(client: str, corpus: Corpus) -> Observed:
+    """The bridge's observations of a corpus, created with an SDK."""
+    return _observed("benchmarks.observing", client, "{sink}", str(corpus.path.absolute()))
+
+
+def observed_by_bridge(corpus: Corpus) -> Observed:
+    """The same created by the bridge, from decoded records on."""
+    return _observed("benchmarks.own_observing", "{sink}", str(corpus.path.absolute()))
+
+
+def _observed(module: str, *arguments: str) -> Observed:
     """What a program says that it took, and how many observations then were at its sink."""
     with processes.sink() as sink_url:
         told = [argument.format(sink=sink_url) for argument in arguments]
         done = subprocess.run(
             [sys.executable, "-m", module, *told], check=True, capture_output=True, text=True
         )
-        return float(done.stdout), processes.get(sink_url, "/counts")["items"]
+        return Observed(float(done.stdout), processes.get(sink_url, "/counts")["items"])

@@ -43,6 +43,7 @@ from bridge.langfuse.trace import TraceSettings
 from bridge.langfuse.wire import SpanEncoder, encode_export
 from bridge.model.delivery import PendingSpan
 from bridge.model.events import Record
+from bridge.model.observations import Observation
 from bridge.model.parts import Settled
 from bridge.model.requests import Encoding, ExportRequest, Signal
 from bridge.store.inbox import Inbox
@@ -113,8 +114,7 @@ class Pipeline:
 
     def exports(self, step: Sequence[Decoded]) -> Iterator[bytes]:
         """Correlate, map and encode what one transaction would; gives the exports that are full."""
-        for each in self.settle(step):
-            observation = self._mapper.observation(each)
+        for observation in self.observations(step):
             self._pending.append(
                 PendingSpan(
                     position=len(self._pending),
@@ -125,6 +125,10 @@ class Pipeline:
             )
         while len(self._pending) >= EXPORT_SPANS:
             yield self._export()
+
+    def observations(self, step: Sequence[Decoded]) -> Iterator[Observation]:
+        """Correlate and map what one transaction would."""
+        return map(self._mapper.observation, self.settle(step))
 
     def settle(self, step: Sequence[Decoded]) -> list[Settled]:
         """Correlate what one transaction would, and save the state."""

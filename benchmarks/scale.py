@@ -23,7 +23,6 @@ class Scale:
     middle: int
     large: int
     backlog: int
-    observations: int
     open_sessions: int
     paced_s: int
     deliveries: int
@@ -38,7 +37,6 @@ FULL = Scale(
     middle=100_000,
     large=1_000_000,
     backlog=1_000_000,
-    observations=8_000,
     open_sessions=10_000,
     paced_s=15,
     deliveries=15,
@@ -52,7 +50,6 @@ QUICK = Scale(
     middle=10_000,
     large=50_000,
     backlog=10_000,
-    observations=2_000,
     open_sessions=2_000,
     paced_s=4,
     deliveries=5,

@@ -89,6 +89,14 @@ def listening() -> Iterator[socket.socket]:
         yield held
 
 
+@pytest.fixture
+def hangups_count() -> Iterator[None]:
+    """Hangups as a service manager leaves them, where the tests run under nohup too."""
+    before = signal.signal(signal.SIGHUP, lambda *_: None)  # a program that follows has none
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def managed(bridge: Bridge, manager: Manager) -> Bridge:
     bridge.manager = {"NOTIFY_SOCKET": manager.address} | WATCHDOG
     return bridge
@@ -302,6 +310,7 @@ def first_answer(client: Client, body: Body) -> int | None:
 # ------------------------------------------------------------------------------- signals and log
 
 
+@pytest.mark.usefixtures("hangups_count")
 def test_a_hangup_ends_none_of_its_processes(tmp_path: Path, manager: Manager) -> None:
     with managed(Bridge(tmp_path), manager) as bridge:
         manager.wait_for("READY")
