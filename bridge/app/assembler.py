@@ -55,6 +55,11 @@ log = structlog.get_logger(__name__)
 class Assembler:
     """Reads the inbox and writes the ledger, step by step. One thread owns it.
 
+    Attributes:
+        committed: How many steps had something to commit.
+        due_ms: When something is due without any record, as of the last step that found none;
+            None: never. Unix milliseconds.
+
     Raises:
         StoreError: From ``step``, when a file cannot be used. Nothing is lost; call it again.
     """
@@ -62,6 +67,8 @@ class Assembler:
     def __init__(
         self, config: "Config", inbox: InboxReader, ledger: Ledger, bounds: Bounds | None = None
     ) -> None:
+        self.committed = 0
+        self.due_ms: int | None = 0
         self._inbox = inbox
         self._ledger = ledger
         self._bounds = bounds
@@ -128,6 +135,7 @@ class Assembler:
         """The ledger is another one, or behind what is in memory: that counts no more."""
         self._correlator = None
         self._reading = None
+        self.due_ms = 0
 
     def _take_in_the_rest(self, entry: InboxEntry, error: Exception, now_ms: int) -> None:
         """Find the culprits of a request by leaving records out, and go on without them."""
@@ -174,6 +182,8 @@ class Assembler:
             work.settled += correlator.due(now_ms)
         unfinished = correlator.is_full
         self._save(correlator, work, now_ms, commit or self._ledger.commit)
+        if not entries:
+            self.due_ms = correlator.next_look_ms()
         return taken or unfinished
 
     def _entries(self) -> list[InboxEntry]:
@@ -301,6 +311,7 @@ class Assembler:
             )
         )
         self._watermark, self._progress = work.watermark, work.progress
+        self.committed += 1
         tell(work)
 
     def _scores(self, changes: Changes) -> list[tuple[Score, bool]]:

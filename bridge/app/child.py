@@ -79,5 +79,10 @@ async def every(
     """Do ``work`` again and again, ``interval_s`` apart, until ``stop`` is set."""
     while not stop.is_set():
         await work()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), interval_s)
+        await pause(interval_s, stop)
+
+
+async def pause(pause_s: float, stop: asyncio.Event) -> None:
+    """Wait that long, or until ``stop`` is set."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), pause_s)

@@ -158,6 +158,11 @@ class Correlator:
             settled += self._look(kind, key, self._clock_ms)
         return settled
 
+    def next_look_ms(self) -> int | None:
+        """When something is due next if nothing comes before; None: never."""
+        look = self._looks.first()
+        return look[0] if look else None
+
     def _look(self, kind: int, key: str, now_ms: int) -> list[Settled]:
         if kind == _CUT:
             turn = self._changed_turns.get(key) or self._states.known_turn(key)

@@ -85,12 +85,21 @@ class Looks:
         if self._furthest_ms > now_ms + self._longest_ms and not self._pulled_in:
             self._pull_in(now_ms)
         heap = self._heap
-        look = heap[0] if heap and heap[0] in self._near else self._first()
+        look = heap[0] if heap and heap[0] in self._near else self.first()
         if look is None or look[0] > now_ms:
             return None
         heapq.heappop(heap)
         self.cancel(look)
         return look
+
+    def first(self) -> Look | None:
+        """The first look of the queue; None when it is empty."""
+        while True:
+            while self._heap and self._heap[0] not in self._near:
+                heapq.heappop(self._heap)  # it was cancelled
+            if self._heap or self._edge == _BEHIND_ALL:
+                return self._heap[0] if self._heap else None
+            self._read_on()
 
     def take_changes(self) -> LookChanges:
         """What to save; from then on the archive is as up to date as memory."""
@@ -101,14 +110,6 @@ class Looks:
         if len(self._heap) > 2 * self._most_near:
             self._keep_nearest()
         return changes
-
-    def _first(self) -> Look | None:
-        while True:
-            while self._heap and self._heap[0] not in self._near:
-                heapq.heappop(self._heap)  # it was cancelled
-            if self._heap or self._edge == _BEHIND_ALL:
-                return self._heap[0] if self._heap else None
-            self._read_on()
 
     def _read_on(self) -> None:
         """The next stretch of the queue, with what has changed in it since it was saved."""

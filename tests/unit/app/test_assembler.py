@@ -82,6 +82,27 @@ def test_what_was_taken_in_and_what_came_of_it_become_true_together(made: Pipeli
     assert (made.ledger.watermark(), made.held(), made.outcomes()) == (1, 2, {})
 
 
+def test_nothing_is_due_before_the_time_that_is_told_and_something_is_then(made: Pipeline) -> None:
+    assert made.assembler.due_ms == 0
+    made.work(T0_MS)
+    assert made.assembler.due_ms is None
+    made.post(batch([a_prompt(0), a_request(300)]))
+    made.work(T0_MS)
+    due_ms, committed = made.assembler.due_ms, made.assembler.committed
+    assert due_ms is not None
+    made.work(due_ms - 1)
+    assert (made.assembler.due_ms, made.assembler.committed) == (due_ms, committed)
+    made.work(due_ms)
+    assert made.assembler.committed == committed + 1
+    assert made.outcomes() == {"observed": 1}
+
+
+def test_after_a_failure_something_may_be_due_at_once(made: Pipeline) -> None:
+    made.work(T0_MS)
+    made.assembler.forget()
+    assert made.assembler.due_ms == 0
+
+
 def test_a_body_that_cannot_be_decoded_is_quarantined_whole(made: Pipeline, tmp_path: Path) -> None:
     made.post(_broken(records=3), batch([a_prompt(0)]))
     made.finish(T0_MS)
