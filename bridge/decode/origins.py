@@ -3,6 +3,7 @@
 Leaves to ``claude_code`` what the names mean.
 """
 
+import functools
 from collections.abc import Mapping
 from itertools import islice
 from typing import Final, Protocol
@@ -59,6 +60,7 @@ class Origins:
 
     def __init__(self, identity: frozenset[str], privacy: Privacy) -> None:
         self._identity = tuple(sorted(identity))
+        self._identifies = identity
         self._omits = privacy.identity is not None and privacy.identity.omits
         self._known: dict[tuple[object, ...], tuple[Attributes, Origin]] = {}
 
@@ -80,7 +82,7 @@ class Origins:
 
     def _origin(self, place: Place, told: Attributes, fixed: Mapping[str, str]) -> Origin:
         attributes = _identifying(place.resource)
-        known = attributes.keys() | self._identity
+        known = told_by_trace(frozenset(attributes), self._identifies)
         for name, told_value in told.items():
             if name in known and (value := identifier(told_value)):
                 attributes[name] = value
@@ -94,6 +96,16 @@ class Origins:
             attributes=attributes | dict(fixed),
             installation=omitted,
         )
+
+
+@functools.lru_cache(maxsize=1024)
+def told_by_trace(of_resource: frozenset[str], identity: frozenset[str]) -> frozenset[str]:
+    """Which attributes of a record say again what its trace says: identity, copies of a resource's.
+
+    A resource may have attributes of the names that the client itself uses (``type``, ``prompt``).
+    A record's own are then neither copies nor anything that identifies.
+    """
+    return (of_resource - claude_code.OWN_ATTRIBUTES) | identity
 
 
 def _identifying(resource: Mapping[str, Value]) -> dict[str, str]:
