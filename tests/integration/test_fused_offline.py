@@ -103,10 +103,10 @@ def _allowed(span: Seen, twin: Seen) -> set[str]:
         f"{own}otel_trace_id",
         f"{own}otel_span_id",
     }
-    if span.type == "agent":
-        return always | {f"{own}closed_by"}  # a turn's span is a reason of its own
     told = {key for key in span.metadata if key not in twin.metadata}  # only ever more
     always |= {own + key for key in told}
+    if span.type == "agent":
+        return always | {f"{own}closed_by"}  # a turn's span is a reason of its own
     if span.type == "generation":
         return always | {
             "observation.model.parameters",  # effort and speed, which old records lack

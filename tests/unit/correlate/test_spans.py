@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -242,6 +243,29 @@ def test_spans_alone_are_one_trace_with_usage_and_without_cost() -> None:
             "department:engineering",
             "claude-code",
         ]
+
+
+def test_whatever_a_span_tells_is_shown_with_what_it_tells_of() -> None:
+    """Newer clients' attributes among it; the id of a request is there without its record too."""
+    wait, run, tool = tool_spans()
+    spans = [a_model_span(), *(_saying(each, "news") for each in (wait, run, tool, a_turn()))]
+    for items in (spans, [*PROMPTED, *TOOL_RECORDS, *spans]):
+        with _assembled(items) as made:
+            by_type = {s.type: s.metadata for s in _seen(made)}
+
+            assert by_type["generation"]["request_id"] == "req_1"
+            assert by_type["agent"]["news.interaction"] == "told"
+            called = by_type["tool"]
+            assert called.items() >= {"decision": "accept", "tool_use_id": "toolu_1"}.items()
+            for name in ("tool", "tool.blocked_on_user", "tool.execution"):
+                assert called[f"news.{name}"] == "told"
+
+
+def _saying(told: Spanned, what: str) -> Spanned:
+    """The same span with an attribute that no client has so far."""
+    span = told.message
+    span.attributes.add(key=f"{what}.{told.name}").value.string_value = "told"
+    return replace(told, span=span.SerializeToString())
 
 
 # --- an outside trace ----------------------------------------------------------------------------
