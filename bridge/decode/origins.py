@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from bridge.decode import claude_code
-from bridge.decode.attributes import Attributes, Value, identifier
+from bridge.decode.attributes import Attributes, Value, identifier, json_text
 from bridge.decode.identity import INSTALLATION
 from bridge.decode.privacy import Privacy
 from bridge.model.events import Origin
@@ -84,7 +84,7 @@ class Origins:
         attributes = _identifying(place.resource)
         known = told_by_trace(frozenset(attributes), self._identifies)
         for name, told_value in told.items():
-            if name in known and (value := identifier(told_value)):
+            if name in known and (value := _identifying_text(told_value)):
                 attributes[name] = value
         version = identifier(place.resource.get("service.version"))
         version = version or identifier(place.scope_version)
@@ -111,11 +111,16 @@ def told_by_trace(of_resource: frozenset[str], identity: frozenset[str]) -> froz
 def _identifying(resource: Mapping[str, Value]) -> dict[str, str]:
     """What the resource says of the user: all but what describes the machine and the program."""
     found = {
-        key: identifier(value)
+        key: _identifying_text(value)
         for key, value in islice(resource.items(), MAX_RESOURCE_ATTRIBUTES)
         if _is_identifying(key)
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _identifying_text(value: Value) -> str | None:
+    """A group may be one of several, which are told as a list."""
+    return identifier(json_text(value) if isinstance(value, list | dict) else value)
 
 
 def _is_identifying(key: str) -> bool:

@@ -391,6 +391,16 @@ def test_an_attribute_of_the_resource_is_not_taken_for_the_clients_own_of_that_n
     assert happened.event.attributes == {"trigger": "manual"}
 
 
+def test_nested_values_are_kept_as_json() -> None:
+    """A record's own ones, and what identifies: ``user.groups`` may be several."""
+    more: Json = {"news": [1, ["x"]], "user.groups": ["ops", "web"]}
+    (item,) = decoded(a_record("mention", 0, more))
+
+    assert isinstance(item, Record)
+    assert item.event.attributes == {"news": [1, '["x"]']}
+    assert item.origin.attributes["user.groups"] == '["ops","web"]'
+
+
 def test_without_a_session_the_installation_orders_events() -> None:
     event = an_event(a_prompt(0, session=None))
 
