@@ -29,7 +29,7 @@ from bridge.decode.claude_code.calls import content, tool_title
 from bridge.decode.claude_code.events import agent_type, purpose
 from bridge.decode.claude_code.names import ENVELOPE, PREFIX, SPAWNING_TOOLS, USAGE_KEYS
 from bridge.decode.claude_code.senders import session_and_conversation
-from bridge.decode.moments import moment_ms
+from bridge.decode.moments import NS_PER_MS, moment_ms
 from bridge.decode.otlp_spans import PARENT_IS_REMOTE, STATUS_ERROR, RawSpan
 from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait, TurnSpan
 
@@ -174,6 +174,7 @@ def _request(span: _Span) -> ModelSpan:
         status_code=count(attributes.get("status_code")),
         ttft_ms=_ttft_ms(span),
         attempts=_attempts(span),
+        retried_ms=_retried_ms(span),
         stop_reason=_stop_reason(attributes),
         purpose=purpose(text(attributes.get("query_source")) or ""),
         parameters={key: value for key, value in parameters.items() if value},
@@ -195,6 +196,12 @@ def _attempts(span: _Span) -> int:
     """Up to 2.1.110 only the number of the last attempt is told."""
     told = sum(event.name == ATTEMPT for event in span.raw.events)
     return max(told, count(span.attributes.get("attempt")) or 1)
+
+
+def _retried_ms(span: _Span) -> int:
+    began = [event.time_unix_ns // NS_PER_MS for event in span.raw.events if event.name == ATTEMPT]
+    lasted_ms = span.header["time_ms"] - span.header["began_ms"]
+    return max(0, min(began[-1] - began[0], lasted_ms)) if began else 0
 
 
 def _stop_reason(attributes: Attributes) -> str | None:
