@@ -17,7 +17,7 @@ from bridge.decode.attributes import (
     picousd_from_micros,
     text,
 )
-from bridge.decode.claude_code.calls import arguments_and_title, content, spawned
+from bridge.decode.claude_code.calls import arguments_and_title, committed, content, spawned
 from bridge.decode.claude_code.names import (
     ANSWER_FIELDS,
     FAILURE_FIELDS,
@@ -256,6 +256,8 @@ def _tool_result(log: Log) -> AnyEvent:
     duration_ms, result_bytes = log.counts
     error, error_type, parameters, given = log.values
     arguments, title = arguments_and_title(name, parameters, given)
+    if parameters is not None:
+        log.attributes.update(committed(parameters))
     if name in SPAWNING_TOOLS:
         log.rare |= spawned(name, parameters, given)
     if error is not None:

@@ -391,6 +391,18 @@ def test_an_attribute_of_the_resource_is_not_taken_for_the_clients_own_of_that_n
     assert happened.event.attributes == {"trigger": "manual"}
 
 
+def test_the_commit_that_a_command_made_is_told_beside_its_arguments() -> None:
+    """Up to 2.1.307 nothing else tells it."""
+    made = {"git_commit_id": "6f30a9e", "git_branch": "main"}
+    parameters = {"bash_command": "git", "full_command": "git commit", **made}
+    more = {"tool_input": {"command": "git commit"}, "tool_parameters": parameters}
+    event = an_event(a_result(0, more=more))
+
+    assert isinstance(event, ToolResult)
+    assert event.arguments == '{"command":"git commit"}'
+    assert event.attributes == made
+
+
 def test_nested_values_are_kept_as_json() -> None:
     """A record's own ones, and what identifies: ``user.groups`` may be several."""
     more: Json = {"news": [1, ["x"]], "user.groups": ["ops", "web"]}
