@@ -257,7 +257,7 @@ class Builder:
         key = f"p:{event.key.hex()}"
         part = Moment(
             key=key,
-            owner=event.agent_id,
+            owner=event.agent_id if event.agent_id in self._turn.agents else None,
             event=event,
             shown_ms=shown_ms,
             moved=not low_ms <= event.time_ms <= high_ms,

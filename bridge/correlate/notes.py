@@ -95,7 +95,7 @@ def _note_answer(turn: LiveTurn, event: ModelAnswer, order: Order) -> None:
         return
     if event.purpose is _AGENT:
         _note_unidentified(turn, event)
-    elif event.purpose is _MAIN and (turn.answer is None or turn.answer.order < order):
+    elif event.purpose is not _AUXILIARY and (turn.answer is None or turn.answer.order < order):
         turn.answer = event
 
 

@@ -221,6 +221,32 @@ def test_two_requests_of_one_request_id_both_cost_money() -> None:
         assert sum(s.cost or 0 for s in _spans(made)) * 1000 == 3
 
 
+def test_requests_of_one_request_id_that_failed_are_all_shown() -> None:
+    failed = {"error": "overloaded", "status_code": 529, "request_id": "same"}
+    with pipeline() as made:
+        _arrive(made, a_prompt(0, sequence=0))
+        for number in (1, 2):
+            _arrive(made, a_record("api_error", number * 1000, failed, sequence=number))
+        _arrive(made, a_request(3000, "same", sequence=3))
+        made.finish(T0_MS + 3000)
+        root = next(s for s in _spans(made) if s.parent_id is None)
+
+        assert [s.level for s in _spans(made) if s.type == "generation"] == [
+            "ERROR", "ERROR", "DEFAULT",
+        ]  # fmt: skip
+        assert (root.metadata["failed_requests"], root.metadata["requests"]) == (2, 1)
+
+
+def test_an_answer_that_does_not_say_what_it_is_for_is_the_turns_answer() -> None:
+    """A limit on attributes takes the last of them away, where query_source stands."""
+    unsaid = {"query_source": None}
+    with pipeline() as made:
+        _arrive(made, a_prompt(0), a_request(1000, more=unsaid), an_answer(1001, more=unsaid))
+        made.finish(T0_MS + 1001)
+
+        assert next(s.output for s in _spans(made) if s.parent_id is None) == "Done"
+
+
 def test_point_events_keep_their_order_inside_a_millisecond_and_at_the_edges() -> None:
     names = [f"event_{number}" for number in range(5)]
     early = [a_record(f"early_{n}", -100, prompt=None, sequence=n) for n in range(3)]
