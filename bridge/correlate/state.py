@@ -130,8 +130,13 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     left: set[str] = set()
 
     def order(self) -> Order:
-        """Where the turn stands among the prompts of its conversation."""
-        return self.prompt_order or (self.first_ms or 0, -1, b"")
+        """Where the turn stands among the prompts of its conversation: its prompt, else its work.
+
+        Of some turns there is neither: their prompt is still to come, or was lost.
+        """
+        if self.prompt_order or self.first_ms is None:
+            return self.prompt_order or self.origin_order
+        return (self.first_ms, -1, b"")
 
     def held(self) -> int:
         """Records folded in whose observation has not left."""

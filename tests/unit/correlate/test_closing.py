@@ -73,6 +73,32 @@ def test_a_prompt_that_nothing_followed_is_interrupted() -> None:
         assert (root.start_ms, root.end_ms) == (T0_MS, T0_MS)
 
 
+def test_events_whose_prompt_never_came_stand_where_they_happened() -> None:
+    """What happens between prompts names the last one, which may be older than the bridge."""
+    with pipeline() as made:
+        _arrive(made, a_record("mcp_server_connection", 1000, {"status": "disconnected"}))
+        made.finish(T0_MS + 1000)
+        root, event = sorted(_spans(made), key=lambda s: s.start_ms)
+
+        assert (root.start_ms, event.start_ms) == (T0_MS + 1000, T0_MS + 1001)
+        assert (root.input, root.output) == ("[prompt not exported]", "[answer not exported]")
+        assert (root.level, event.parent_id) == ("DEFAULT", root.id)
+
+
+def test_a_mention_waits_for_the_prompt_that_it_is_in() -> None:
+    """It comes before its prompt, and the two may be in different requests."""
+    with pipeline() as made:
+        _arrive(made, a_prompt(0, prompt="p0"), a_request(1000, "r0", prompt="p0"))
+        _arrive(made, a_record("at_mention", 9_999))
+        made.work(T0_MS + 9_999 + SETTLE_MS)
+        _arrive(made, a_prompt(10_000 + SETTLE_MS, "@a"), a_request(15_000, "r1"))
+        made.finish(T0_MS + 15_000)
+        roots = [s for s in _spans(made) if s.parent_id is None]
+
+        assert [(s.input, s.metadata["requests"]) for s in roots] == [("Do it", 1), ("@a", 1)]
+        assert "user_prompt" not in {s.name for s in _spans(made)}
+
+
 def test_a_built_in_command_needs_no_answer() -> None:
     command = {"command_name": "exit", "command_source": "builtin"}
     with pipeline() as made:
