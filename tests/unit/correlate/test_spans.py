@@ -226,6 +226,24 @@ def test_a_tool_that_runs_for_long_keeps_its_wait_where_only_spans_tell_of_it() 
         assert "late" not in made.outcomes()
 
 
+def test_spans_that_came_before_their_trace_was_known_are_part_of_it() -> None:
+    """The first export has a hook and a wait, whose tool runs on: they tell of no turn."""
+    wait, run, tool = tool_spans()
+    hook = a_span("hook", (HOOK, TURN), (10, 20), hook_name="UserPromptSubmit")
+    with _pipeline() as made:
+        _arrive(made, [hook, wait], at_ms=1500)
+        made.wait(T0_MS + 1500, T0_MS + 5_000)
+        _arrive(made, [a_model_span()], at_ms=5_000)
+        made.wait(T0_MS + 5_000, T0_MS + 60_000)
+        _arrive(made, [run, tool, a_turn()], at_ms=60_000)
+        made.finish(T0_MS + 60_000)
+        by_name = {s.name: s for s in _seen(made)}
+
+        assert by_name["Bash"].metadata["waited_ms"] == 400
+        assert by_name["hook"].parent_id == by_name["claude-code"].id
+        assert made.outcomes() == {"observed": 4, "folded": 2}
+
+
 def test_spans_alone_are_one_trace_with_usage_and_without_cost() -> None:
     with _assembled([a_model_span(), *tool_spans(), a_turn()]) as made:
         seen = _seen(made)
