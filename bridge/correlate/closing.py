@@ -119,4 +119,6 @@ def looks_finished(turn: LiveTurn) -> bool:
     """Whether the main thread's latest work is one that a turn can end with."""
     if turn.last_main is None:
         return turn.prompt is not None and turn.prompt.built_in
+    if turn.going_on is not None and turn.going_on[1] == turn.last_request:
+        return False  # the tool it stopped for may be waiting for a person
     return turn.last_main_finishes

@@ -43,6 +43,7 @@ class ModelSpan(SpanEvent, frozen=True, kw_only=True, tag="model_span"):
         ttft_ms: From the start of the last attempt to its first token.
         attempts: How often it was tried.
         stop_reason: Why the model stopped.
+        goes_on: Whether it stopped for a tool, whose result it is asked with again.
         retried_ms: From the start of the first attempt to that of the last; 0 if there was one.
     """
 
@@ -58,6 +59,7 @@ class ModelSpan(SpanEvent, frozen=True, kw_only=True, tag="model_span"):
     purpose: Purpose = Purpose.UNKNOWN
     parameters: dict[str, str] = msgspec.field(default_factory=dict)
     retried_ms: int = 0
+    goes_on: bool = False
 
 
 class ToolSpan(SpanEvent, frozen=True, kw_only=True, tag="tool_span"):

@@ -80,6 +80,9 @@ OUTPUT_INPUTS = frozenset({"file_path", "bash_command"})
 """Attributes of ``tool.output`` that the span has too."""
 
 RUN_FIELDS = frozenset({"tool_use_id", "gen_ai.tool.call.id", "success", "error"})
+GOES_ON = frozenset({"tool_use", "pause_turn"})
+"""Reasons to stop after which the same turn has another request."""
+
 UNKNOWN = "unknown"
 """What up to 2.1.269 stands for the decision and its source when no person decided."""
 
@@ -164,6 +167,7 @@ def _request(span: _Span) -> ModelSpan:
     attributes = span.attributes
     success = _succeeded(span)
     parameters = {key: text(attributes.get(key)) for key in ("speed", "effort")}
+    stop_reason = _stop_reason(attributes)
     return ModelSpan(
         **span.header,
         request_id=identifier(attributes.get("request_id")),
@@ -175,7 +179,8 @@ def _request(span: _Span) -> ModelSpan:
         ttft_ms=_ttft_ms(span),
         attempts=_attempts(span),
         retried_ms=_retried_ms(span),
-        stop_reason=_stop_reason(attributes),
+        stop_reason=stop_reason,
+        goes_on=stop_reason in GOES_ON,
         purpose=purpose(text(attributes.get("query_source")) or ""),
         parameters={key: value for key, value in parameters.items() if value},
         attributes=shown_without(attributes, span.hidden | REQUEST_FIELDS),

@@ -24,6 +24,7 @@ from tests.builders import (
 from tests.golden.fused.signals import SPAN_SETTLE_MS, Item, Spanned, span_batch
 from tests.pipeline import (
     IDLE_MS,
+    QUIET_MS,
     SETTLE_MS,
     Json,
     Logged,
@@ -183,6 +184,31 @@ def test_a_root_is_not_closed_before_the_record_of_its_last_request_has_come() -
         assert early == []
         assert root.output == "Done"
         assert all(s.cost is not None for s in _seen(made) if s.type == "generation")
+
+
+@pytest.mark.parametrize("ended_ms", [995, 1000, 1005])
+def test_a_turn_is_not_over_while_a_tool_that_was_asked_for_waits_for_a_person(
+    ended_ms: int,
+) -> None:
+    """Nothing tells of the tool until it is decided; only why the request stopped does."""
+    asked = a_model_span(end_ms=ended_ms, stop_reason="tool_use")
+    later_ms = 10 * QUIET_MS
+    answered = [
+        a_request(later_ms + 900, "req_2", span=IN_TURN),
+        an_answer(later_ms + 901, "req_2", "Really done", span=IN_TURN),
+    ]
+    ended = a_model_span(later_ms, later_ms + 900, id=OUTSIDE, request_id="req_2")
+    with _pipeline() as made:
+        _arrive(made, [*PROMPTED, asked], at_ms=1100)
+        made.wait(T0_MS + 1100, T0_MS + later_ms)
+        early = _roots(made)
+        _arrive(made, [*TOOL_RECORDS, *answered, ended], at_ms=later_ms + 1000)
+        made.finish(T0_MS + later_ms + 1000)
+        (root,) = _roots(made)
+
+        assert early == []
+        assert (root.output, root.metadata["requests"]) == ("Really done", 2)
+        assert root.metadata["closed_by"] == "quiet"
 
 
 def test_a_classifier_that_only_spans_tell_of_stands_below_its_tool_without_cost() -> None:
