@@ -109,6 +109,23 @@ def test_a_built_in_command_needs_no_answer() -> None:
         assert (root.output, root.level) == ("[no answer: /exit]", "DEFAULT")
 
 
+def test_a_built_in_command_that_asks_the_model_is_not_over_before_it_has() -> None:
+    """To compact a long session takes minutes, and nothing is told of it before its end."""
+    command = {"command_name": "compact", "command_source": "builtin"}
+    summary = {"query_source": "compact", "duration_ms": 4 * QUIET_MS}
+    with pipeline() as made:
+        _arrive(made, a_prompt(0, "/compact", command))
+        early = _root(made, 3 * QUIET_MS)
+        _arrive(made, a_request(4 * QUIET_MS, more=summary))
+        _arrive(made, a_record("compaction", 4 * QUIET_MS + 1, {"success": "true"}))
+        root = _root(made, 5 * QUIET_MS + SETTLE_MS)
+
+        assert early is None
+        assert root is not None
+        assert (root.output, root.metadata["requests"]) == ("[no answer: /compact]", 1)
+        assert root.end_ms == T0_MS + 4 * QUIET_MS + 1
+
+
 def test_a_persons_rejection_ends_a_turn() -> None:
     with pipeline() as made:
         _arrive(made, a_prompt(0), a_request(1000), a_decision(1100, more=REJECT))
