@@ -367,13 +367,19 @@ def _prompt_of(conversation: Conversation, event: AnyEvent) -> PromptMark | None
     marks = conversation.prompts
     place = bisect.bisect_right(marks, event.order, key=lambda m: m.order)
     before = marks[place - 1] if place else None
-    if before and not _restarted(before.sequence, event.sequence):
+    if before and not _restarted(conversation.activity, before, event):
         return before
     return marks[place] if place < len(marks) else None
 
 
-def _restarted(before: int | None, then: int | None) -> bool:
-    return before is not None and then is not None and then < before
+def _restarted(activity: Activity, before: PromptMark, event: AnyEvent) -> bool:
+    """Whether another process has begun since: its numbers, or some before them, are lower."""
+    told = before.sequence
+    if told is None or event.sequence is None:
+        return False
+    return event.sequence < told or any(
+        before.order < first <= event.order and first[1] <= told for first, _ in activity.runs
+    )
 
 
 def _without_prompt(records: list[Record]) -> list[Assigned]:
