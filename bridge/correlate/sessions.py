@@ -215,9 +215,31 @@ def assign(
             assigned.append(Assigned(None, record, Outcome.LATE))
         else:
             waiting.append(record)
+    if assigned and waiting:
+        waiting = _without_known(conversation, waiting, assigned)
     expired = bool(waiting) and all(_passed(patience.idle_ms, r, now_ms) for r in waiting)
     conversation.waiting = [] if expired else waiting
     return [*assigned, *(_without_prompt(waiting) if expired else [])]
+
+
+def _without_known(
+    conversation: Conversation, waiting: list[Record], assigned: list[Assigned]
+) -> list[Record]:
+    """Those left that wait on; spans whose trace a later one has just told go with it."""
+    left: list[Record] = []
+    for record in waiting:
+        key = _turn_of_known_trace(conversation, record.event)
+        if key:
+            assigned.append(Assigned(key, record))
+        else:
+            left.append(record)
+    return left
+
+
+def _turn_of_known_trace(conversation: Conversation, event: AnyEvent) -> str | None:
+    if not isinstance(event, SpanEvent):
+        return None
+    return conversation.traces.get(event.otel_trace_id or "")
 
 
 def is_undecided(conversation: Conversation, patience: Patience, *, now_ms: int) -> bool:
@@ -250,6 +272,8 @@ def _turn_of(
 ) -> str | None:
     """The turn a waiting record belongs to, if that is clear by now."""
     event = record.event
+    if known := _turn_of_known_trace(conversation, event):
+        return known
     if isinstance(event, SpanEvent) and not isinstance(event, OtherSpan):
         key = _turn_of_span(
             conversation, patience, record, logs_elsewhere=logs_elsewhere, now_ms=now_ms
@@ -277,9 +301,8 @@ def _turn_of_span(
     they are sent at all, it waits for them for as long as for anything.
     """
     event = record.event
-    known = conversation.traces.get(event.otel_trace_id or "")
-    if known or not isinstance(event, SpanEvent) or not _passed(patience.settle_ms, record, now_ms):
-        return known
+    if not isinstance(event, SpanEvent) or not _passed(patience.settle_ms, record, now_ms):
+        return None
     if mark := _prompt_of_span(conversation, event):
         return mark.turn_key
     if not _passed(patience.span_settle_ms, record, now_ms):
@@ -344,13 +367,19 @@ def _prompt_of(conversation: Conversation, event: AnyEvent) -> PromptMark | None
     marks = conversation.prompts
     place = bisect.bisect_right(marks, event.order, key=lambda m: m.order)
     before = marks[place - 1] if place else None
-    if before and not _restarted(before.sequence, event.sequence):
+    if before and not _restarted(conversation.activity, before, event):
         return before
     return marks[place] if place < len(marks) else None
 
 
-def _restarted(before: int | None, then: int | None) -> bool:
-    return before is not None and then is not None and then < before
+def _restarted(activity: Activity, before: PromptMark, event: AnyEvent) -> bool:
+    """Whether another process has begun since: its numbers, or some before them, are lower."""
+    told = before.sequence
+    if told is None or event.sequence is None:
+        return False
+    return event.sequence < told or any(
+        before.order < first <= event.order and first[1] <= told for first, _ in activity.runs
+    )
 
 
 def _without_prompt(records: list[Record]) -> list[Assigned]:

@@ -96,8 +96,9 @@ def _take_in(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> 
 def _add(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outcome | None:
     """Put an event to the other halves of its part, unless that has left.
 
-    A gateway may give the same request id twice, and both cost money: another request with it is a
-    part of its own. What left on a span's word alone is the same request, though, and counted then.
+    A gateway may give the same request id twice, and both cost money, or failed: another request
+    with it is a part of its own. What left on a span's word alone is the same request, though, and
+    counted then.
     """
     key, told = HALVES[type(event)](event)
     if event.otel_trace_id:

@@ -17,9 +17,10 @@ from bridge.decode.attributes import (
     picousd_from_micros,
     text,
 )
-from bridge.decode.claude_code.calls import arguments_and_title, content, spawned
+from bridge.decode.claude_code.calls import arguments_and_title, committed, content, spawned
 from bridge.decode.claude_code.names import (
     ANSWER_FIELDS,
+    ASKING_COMMANDS,
     FAILURE_FIELDS,
     POINT_LEVELS,
     POINT_TEXT,
@@ -76,7 +77,7 @@ def purpose(source: str) -> Purpose:
 
 def _user_prompt(log: Log) -> AnyEvent:
     prompt, prompt_text, command, source = log.values
-    told = content(prompt) or content(prompt_text)
+    told, name = content(prompt) or content(prompt_text), text(command)
     return UserPrompt(
         key=log.key,
         session_id=log.session_id,
@@ -87,9 +88,10 @@ def _user_prompt(log: Log) -> AnyEvent:
         attributes=log.attributes,
         text=told,
         length=log.counts[0],
-        command=text(command),
+        command=name,
         built_in=source == "builtin",
         synthetic=bool(told and told.startswith(SYNTHETIC_PROMPT)),
+        asks=name in ASKING_COMMANDS,
     )
 
 
@@ -256,6 +258,8 @@ def _tool_result(log: Log) -> AnyEvent:
     duration_ms, result_bytes = log.counts
     error, error_type, parameters, given = log.values
     arguments, title = arguments_and_title(name, parameters, given)
+    if parameters is not None:
+        log.attributes.update(committed(parameters))
     if name in SPAWNING_TOOLS:
         log.rare |= spawned(name, parameters, given)
     if error is not None:

@@ -14,6 +14,7 @@ from bridge.decode.claude_code.names import (
     POINT_LEVELS,
     PROMPT_FIELDS,
     REQUEST_FIELDS,
+    SAFE_SERIES_STRINGS,
     SAFE_STRINGS,
     TOOL_FIELDS,
 )
@@ -42,7 +43,8 @@ FURTHER: Final = frozenset(
         "content_truncated", "diff", "error_count", "file_path", "files_past_cutoff",
         "files_retained_fresh", "first_content_ms", "full_command", "gen_ai.operation.name",
         "gen_ai.request.model", "gen_ai.response.finish_reasons", "gen_ai.response.id",
-        "gen_ai.system", "gen_ai.tool.call.id", "gen_ai.tool.name", "has_category",
+        "gen_ai.system", "gen_ai.tool.call.id", "gen_ai.tool.name", "git_branch", "git_commit_id",
+        "has_category",
         "has_explanation", "has_hooks", "has_mcp", "history_entries_pruned", "hook_definitions",
         "host_owned_mcp", "initial_user_message_chars", "interaction.duration_ms",
         "interaction.sequence", "is_async", "is_built_in", "is_plugin", "managed_only",
@@ -66,6 +68,9 @@ FURTHER: Final = frozenset(
 ATTRIBUTES: Final = (
     SAFE_STRINGS | ENVELOPE | REQUEST_FIELDS | PROMPT_FIELDS | ANSWER_FIELDS | TOOL_FIELDS | FURTHER
 )
+
+OWN_ATTRIBUTES: Final = ATTRIBUTES | SAFE_SERIES_STRINGS
+"""What the client says of its work; with an attribute of such a name in its resource, too."""
 
 NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 """What a name looks like; anything else might be a text."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.builders import (
 from tests.golden.fused.signals import SPAN_SETTLE_MS, Item, Spanned, span_batch
 from tests.pipeline import (
     IDLE_MS,
+    QUIET_MS,
     SETTLE_MS,
     Json,
     Logged,
@@ -184,6 +186,31 @@ def test_a_root_is_not_closed_before_the_record_of_its_last_request_has_come() -
         assert all(s.cost is not None for s in _seen(made) if s.type == "generation")
 
 
+@pytest.mark.parametrize("ended_ms", [995, 1000, 1005])
+def test_a_turn_is_not_over_while_a_tool_that_was_asked_for_waits_for_a_person(
+    ended_ms: int,
+) -> None:
+    """Nothing tells of the tool until it is decided; only why the request stopped does."""
+    asked = a_model_span(end_ms=ended_ms, stop_reason="tool_use")
+    later_ms = 10 * QUIET_MS
+    answered = [
+        a_request(later_ms + 900, "req_2", span=IN_TURN),
+        an_answer(later_ms + 901, "req_2", "Really done", span=IN_TURN),
+    ]
+    ended = a_model_span(later_ms, later_ms + 900, id=OUTSIDE, request_id="req_2")
+    with _pipeline() as made:
+        _arrive(made, [*PROMPTED, asked], at_ms=1100)
+        made.wait(T0_MS + 1100, T0_MS + later_ms)
+        early = _roots(made)
+        _arrive(made, [*TOOL_RECORDS, *answered, ended], at_ms=later_ms + 1000)
+        made.finish(T0_MS + later_ms + 1000)
+        (root,) = _roots(made)
+
+        assert early == []
+        assert (root.output, root.metadata["requests"]) == ("Really done", 2)
+        assert root.metadata["closed_by"] == "quiet"
+
+
 def test_a_classifier_that_only_spans_tell_of_stands_below_its_tool_without_cost() -> None:
     classifier = a_model_span(
         1200, 1300, id=HOOK, parent=WAIT, request_id="req_c", query_source_safe="auto_mode"
@@ -225,6 +252,24 @@ def test_a_tool_that_runs_for_long_keeps_its_wait_where_only_spans_tell_of_it() 
         assert "late" not in made.outcomes()
 
 
+def test_spans_that_came_before_their_trace_was_known_are_part_of_it() -> None:
+    """The first export has a hook and a wait, whose tool runs on: they tell of no turn."""
+    wait, run, tool = tool_spans()
+    hook = a_span("hook", (HOOK, TURN), (10, 20), hook_name="UserPromptSubmit")
+    with _pipeline() as made:
+        _arrive(made, [hook, wait], at_ms=1500)
+        made.wait(T0_MS + 1500, T0_MS + 5_000)
+        _arrive(made, [a_model_span()], at_ms=5_000)
+        made.wait(T0_MS + 5_000, T0_MS + 60_000)
+        _arrive(made, [run, tool, a_turn()], at_ms=60_000)
+        made.finish(T0_MS + 60_000)
+        by_name = {s.name: s for s in _seen(made)}
+
+        assert by_name["Bash"].metadata["waited_ms"] == 400
+        assert by_name["hook"].parent_id == by_name["claude-code"].id
+        assert made.outcomes() == {"observed": 4, "folded": 2}
+
+
 def test_spans_alone_are_one_trace_with_usage_and_without_cost() -> None:
     with _assembled([a_model_span(), *tool_spans(), a_turn()]) as made:
         seen = _seen(made)
@@ -242,6 +287,29 @@ def test_spans_alone_are_one_trace_with_usage_and_without_cost() -> None:
             "department:engineering",
             "claude-code",
         ]
+
+
+def test_whatever_a_span_tells_is_shown_with_what_it_tells_of() -> None:
+    """Newer clients' attributes among it; the id of a request is there without its record too."""
+    wait, run, tool = tool_spans()
+    spans = [a_model_span(), *(_saying(each, "news") for each in (wait, run, tool, a_turn()))]
+    for items in (spans, [*PROMPTED, *TOOL_RECORDS, *spans]):
+        with _assembled(items) as made:
+            by_type = {s.type: s.metadata for s in _seen(made)}
+
+            assert by_type["generation"]["request_id"] == "req_1"
+            assert by_type["agent"]["news.interaction"] == "told"
+            called = by_type["tool"]
+            assert called.items() >= {"decision": "accept", "tool_use_id": "toolu_1"}.items()
+            for name in ("tool", "tool.blocked_on_user", "tool.execution"):
+                assert called[f"news.{name}"] == "told"
+
+
+def _saying(told: Spanned, what: str) -> Spanned:
+    """The same span with an attribute that no client has so far."""
+    span = told.message
+    span.attributes.add(key=f"{what}.{told.name}").value.string_value = "told"
+    return replace(told, span=span.SerializeToString())
 
 
 # --- an outside trace ----------------------------------------------------------------------------

@@ -111,14 +111,15 @@ def test_texts_are_written_as_json_writes_them(value: object, expected: str | No
         (2**60, str(2**60)),
         (0.5, 0.5),
         (math.nan, "nan"),
-        (["a", 1, {"b": 1}], ["a", 1]),
+        (["a", None, 1, {"b": 1}, [2]], ["a", 1, '{"b":1}', "[2]"]),
         ([], []),
-        ({"a": 1}, None),
-        (b"raw", None),
+        ({"a": [1, "ü", None]}, '{"a":[1,"ü",null]}'),
         (None, None),
     ],
 )
-def test_metadata_is_scalars_and_lists_of_scalars(value: object, expected: object) -> None:
+def test_metadata_is_scalars_and_lists_of_scalars_and_the_rest_as_json(
+    value: object, expected: object
+) -> None:
     assert shown(value) == expected
 
 
