@@ -119,10 +119,14 @@ def is_named_by_prompt(turn: LiveTurn) -> bool:
 def turn_key_of_span(conversation: Conversation, event: AnyEvent) -> str | None:
     """The turn a span belongs to by its trace, if that is known."""
     conversation.traced = True
-    trace_id = event.otel_trace_id or ""
-    if type(event) is TurnSpan and event.otel_parent_id and conversation.has_logs:
-        conversation.traces[trace_id] = OF_SEVERAL  # from outside: the next prompt is in it too
-    return conversation.traces.get(trace_id) or None
+    _note_outside_trace(conversation, event)
+    return conversation.traces.get(event.otel_trace_id or "") or None
+
+
+def _note_outside_trace(conversation: Conversation, span: AnyEvent) -> None:
+    """Keep in mind that a trace came from outside: the next prompt may be in it too."""
+    if type(span) is TurnSpan and span.otel_parent_id and conversation.has_logs:
+        conversation.traces[span.otel_trace_id or ""] = OF_SEVERAL
 
 
 def _key_in_trace(
@@ -270,6 +274,7 @@ def _turn_of(
         )
         if key and event.otel_trace_id:
             _learn_trace(conversation, event.otel_trace_id, key)
+            _note_outside_trace(conversation, event)
         return key
     if not _passed(patience.settle_ms, record, now_ms):
         return None

@@ -319,8 +319,8 @@ def test_spans_of_several_turns_in_one_outside_trace_meet_their_own_records(
         a_model_span(6100, 6200, id=RUN, parent=HOOK, request_id="req_3"),
         a_turn(5000, 6250, id=HOOK, parent=OUTSIDE, flags=REMOTE | 1),
     ]
-    second = [spans, logs] if spans_first else [logs, spans]
-    with _assembled([*PROMPTED, a_model_span(), _called()], *second) as made:
+    halves = [PROMPTED, [a_model_span(), _called()], logs, spans]
+    with _assembled(*(halves[n] for n in ((1, 0, 3, 2) if spans_first else range(4)))) as made:
         assert _kinds_by_trace(made) == [
             ["agent", "generation"],
             ["agent", "generation", "generation", "tool"],
