@@ -6,6 +6,7 @@ The text of a token is printed once, when it is made, and is kept nowhere.
 import argparse
 from collections.abc import Callable, Mapping
 
+from bridge.cli.arguments import PROG
 from bridge.cli.printing import OK, print_json, print_lines, tell
 from bridge.config import Config
 from bridge.errors import BridgeError
@@ -54,6 +55,8 @@ def list_all(args: argparse.Namespace, config: Config) -> int:
         print_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
     else:
         print_lines("\t".join(row) for row in (COLUMNS, *rows))
+    if not rows:
+        tell(f"there are no tokens; `{PROG} token new NAME` makes one")
     return OK
 
 
