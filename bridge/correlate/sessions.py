@@ -255,9 +255,13 @@ def _without_known(
 
 
 def _turn_of_known_trace(conversation: Conversation, event: AnyEvent) -> str | None:
+    """The turn of a span that waited for its trace to be known; what it says counts from then."""
     if not isinstance(event, SpanEvent):
         return None
-    return conversation.traces.get(event.otel_trace_id or "") or None
+    known = conversation.traces.get(event.otel_trace_id or "")
+    if known:
+        _note_outside_trace(conversation, event)
+    return known or None
 
 
 def is_undecided(conversation: Conversation, patience: Patience, *, now_ms: int) -> bool:
