@@ -11,6 +11,7 @@ from tests.builders import (
     a_result,
     an_answer,
 )
+from tests.golden.fused.signals import span_batch
 from tests.pipeline import (
     IDLE_MS,
     QUIET_MS,
@@ -22,6 +23,7 @@ from tests.pipeline import (
     of_prompts,
     pipeline,
 )
+from tests.unit.correlate.test_spans import IN_TURN, a_model_span
 
 REJECT = {"decision": "reject", "source": "user_reject"}
 
@@ -362,6 +364,38 @@ def test_a_clock_that_is_set_back_a_little_does_not_send_unfinished_work() -> No
         made.work(T0_MS + 19_990)
 
         assert "Bash" not in {s.name for s in _spans(made)}
+
+
+def test_a_turn_goes_on_while_a_person_thinks_about_a_tool_that_the_model_asked_for() -> None:
+    with pipeline() as made:
+        _asks(made, "tool_use")
+        rejected_ms = 3 * QUIET_MS
+        assert _root(made, rejected_ms) is None
+        _arrive(made, a_decision(rejected_ms, more=REJECT, span=IN_TURN))
+
+        assert _root(made, rejected_ms + QUIET_MS - 1) is None
+        assert _closed_by(made, rejected_ms + QUIET_MS) == "quiet"
+
+
+def test_a_turn_whose_last_request_asked_for_nothing_closes_when_it_was_quiet() -> None:
+    with pipeline() as made:
+        _asks(made, "end_turn")
+
+        assert _closed_by(made, 3 * QUIET_MS) == "quiet"
+
+
+def test_a_turn_whose_tool_never_came_closes_when_it_was_idle() -> None:
+    with pipeline() as made:
+        _asks(made, "tool_use")
+
+        assert _root(made, 1001 + IDLE_MS - 1) is None
+        assert _closed_by(made, 1001 + IDLE_MS) == "idle"
+
+
+def _asks(made: Pipeline, stop_reason: str) -> None:
+    _arrive(made, a_prompt(0, span=IN_TURN), a_request(1000, span=IN_TURN))
+    made.post(span_batch([a_model_span(stop_reason=stop_reason)], T0_MS + 1000))
+    _arrive(made, an_answer(1001, text="I will run it.", span=IN_TURN))
 
 
 def _spans(made: Pipeline) -> list[Seen]:
