@@ -170,7 +170,8 @@ class LogReader:
                 of_head = len(head.fields)
             behind, names, values, unset, pattern = read(head, fields[of_head:])
             trace_id, span_id = record.trace_id, record.span_id
-            has_name = is_name_enough and names and names[0] == FIRST_OF_EVENT and values[0]
+            is_named = is_name_enough and names and names[0] == FIRST_OF_EVENT
+            has_name = is_named and type(values[0]) is str and values[0]
             raw = RawLog(
                 behind,
                 names,
