@@ -70,6 +70,10 @@ def owner_around(turn: LiveTurn, span: SpanEvent) -> str | None:
     above = span.otel_parent_id
     if above in turn.agent_spans:
         return f"span:{above}"
+    if above and not turn.has_logs:  # up to 2.1.155 only requests name their agent
+        known = [key for key, agent in turn.agents.items() if agent.around == above]
+        if known:
+            return known[0]
     key = _call_around(turn, above)
     return f"call:{key}" if key else None
 
@@ -82,13 +86,14 @@ def _call_around(turn: LiveTurn, span_id: str | None) -> str | None:
     part = turn.parts.get(key or "")
     for event in part.events if part else ():
         if isinstance(event, ToolSpan) and event.spawns is not None:
+            if not turn.has_logs:
+                return key  # no record knows the call by another key
             ends = [
                 (_distance(call, event.began_ms, event.time_ms), call_key)
                 for call_key, call in turn.calls.items()
                 if _same_type(call.type, event.spawns)
             ]
-            alone = None if turn.has_logs else key
-            return min(ends)[1] if ends else alone
+            return min(ends)[1] if ends else None
     return None
 
 

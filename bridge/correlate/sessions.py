@@ -31,6 +31,9 @@ from bridge.model.spans import (
 )
 
 KEPT_TRACES = 256
+OF_SEVERAL = ""
+"""In place of the turn of a trace that several prompts are in, as under one ``TRACEPARENT``."""
+
 PROMPT_APART_MS = 2_000
 """Between the start of a turn's span and its prompt's record: up to 70 ms in all recordings."""
 
@@ -58,7 +61,7 @@ class Conversation(msgspec.Struct, kw_only=True, array_like=True, gc=False):
         prompts: In order, the latest ``KEPT_PROMPTS``.
         waiting: Records whose turn is not known yet.
         live: Keys of turns that are not finished.
-        traces: Trace of the client's spans → turn, the latest ``KEPT_TRACES``.
+        traces: Trace of the client's spans → turn, or ``OF_SEVERAL``, the latest ``KEPT_TRACES``.
         traced: Whether it has had spans, and ``has_logs`` whether log records.
         logs_name_traces: Whether those say which trace they are in.
         last_log_ms: When the installation last sent log records, to within minutes; only kept in
@@ -105,7 +108,7 @@ def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
     elif type(event) is UserPrompt:
         key = f"{conversation.key}\0@{event.time_ms}.{event.sequence or 0}"
     trace_id = event.otel_trace_id
-    return key if trace_id is None else _key_in_trace(conversation, trace_id, key)
+    return key if trace_id is None else _key_in_trace(conversation, trace_id, key, event)
 
 
 def is_named_by_prompt(turn: LiveTurn) -> bool:
@@ -116,17 +119,28 @@ def is_named_by_prompt(turn: LiveTurn) -> bool:
 def turn_key_of_span(conversation: Conversation, event: AnyEvent) -> str | None:
     """The turn a span belongs to by its trace, if that is known."""
     conversation.traced = True
-    return conversation.traces.get(event.otel_trace_id or "")
+    trace_id = event.otel_trace_id or ""
+    if type(event) is TurnSpan and event.otel_parent_id and conversation.has_logs:
+        conversation.traces[trace_id] = OF_SEVERAL  # from outside: the next prompt is in it too
+    return conversation.traces.get(trace_id) or None
 
 
-def _key_in_trace(conversation: Conversation, trace_id: str, key: str | None) -> str | None:
-    """The turn that a record names, unless spans have made its trace another."""
+def _key_in_trace(
+    conversation: Conversation, trace_id: str, key: str | None, event: AnyEvent
+) -> str | None:
+    """The turn that a record names, unless its trace is known to be another's."""
     conversation.logs_name_traces = True
     if key and trace_id:
         _learn_trace(conversation, trace_id, key)
         known = conversation.traces[trace_id]
+        if known in {key, OF_SEVERAL}:
+            return key
         if _is_of_spans_alone(known):
             return known  # its records come too late to make it another turn
+        if type(event) is UserPrompt:
+            conversation.traces[trace_id] = OF_SEVERAL
+        elif key in conversation.traces.values():
+            return known  # work that outlives its prompt names the next one's id
     return key
 
 
@@ -279,7 +293,7 @@ def _turn_of_span(
     event = record.event
     known = conversation.traces.get(event.otel_trace_id or "")
     if known or not isinstance(event, SpanEvent) or not _passed(patience.settle_ms, record, now_ms):
-        return known
+        return known or None
     if mark := _prompt_of_span(conversation, event):
         return mark.turn_key
     if not _passed(patience.span_settle_ms, record, now_ms):
@@ -326,8 +340,9 @@ def installation_key(origin: Origin) -> str:
 
 
 def _prompt_of_span(conversation: Conversation, span: SpanEvent) -> PromptMark | None:
-    """The prompt a span belongs to by time, for clients whose records do not name their trace."""
-    untraced = [mark for mark in conversation.prompts if not mark.traced]
+    """The prompt a span belongs to by time, where records do not tell it by their trace."""
+    of_several = conversation.traces.get(span.otel_trace_id or "") == OF_SEVERAL
+    untraced = [mark for mark in conversation.prompts if of_several or not mark.traced]
     if isinstance(span, TurnSpan):
         near = [mark for mark in untraced if _apart_ms(mark, span) <= PROMPT_APART_MS]
         return min(near, key=lambda mark: (_apart_ms(mark, span), mark.order), default=None)

@@ -6,6 +6,7 @@ doubles; a value that cannot be read is treated as absent, never as an error.
 
 import functools
 import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,10 +16,10 @@ from typing import Any
 
 import orjson
 
-from bridge.model.observations import MetadataValue
+from bridge.model.observations import MetadataValue, Scalar
 
 Value = object
-"""A decoded AnyValue: str, bool, int, float, bytes, list, dict or None."""
+"""A decoded AnyValue: str (also for bytes, as base64), bool, int, float, list, dict or None."""
 
 Attributes = Mapping[str, Value]
 
@@ -28,6 +29,9 @@ MAX_COUNT = 2**53 - 1
 NO_COST_USD = Decimal(10**12)
 MAX_USD = Decimal("999999.999999")
 """Langfuse keeps no larger cost either."""
+_MAX_MICROS = int(MAX_USD * 10**6)
+_PICO = 10**6
+"""Picodollars in a micro-dollar."""
 
 _EXACT_DIGITS = 16
 """Numbers of fewer digits are below ``MAX_COUNT``."""
@@ -102,14 +106,27 @@ def _written_picousd(usd: str) -> int | None:
     return int(pico) if is_short and _is_digits(pico) else None
 
 
+def picousd_of_both(usd: Value, micros: Value) -> int | None:
+    """US dollars as a double, and rounded to whole micro-dollars → picodollars.
+
+    The double is what Claude Code sums up; where the two do not tell the same, the whole number
+    counts, which cannot be misread.
+    """
+    rounded = picousd_from_micros(micros)
+    exact = picousd(usd)
+    if rounded is None or (exact is not None and -_PICO < exact - rounded < _PICO):
+        return exact
+    return rounded
+
+
 def picousd_from_micros(micros: Value) -> int | None:
     """Micro-dollars, a whole number → picodollars."""
     number = count(micros)
-    return None if number is None else picousd(str(Decimal(number).scaleb(-6)))
+    return None if number is None else min(number, _MAX_MICROS) * _PICO
 
 
 def shown(value: Value) -> MetadataValue | None:
-    """The value as metadata: scalars as they are, lists of scalars, anything else dropped."""
+    """The value as metadata: scalars as they are, lists of scalars, what is nested as JSON text."""
     if isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
@@ -117,9 +134,18 @@ def shown(value: Value) -> MetadataValue | None:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, list):
-        items = (shown(item) for item in value)
-        return [item for item in items if isinstance(item, (str, int, float, bool))]
-    return None
+        return [_scalar(item) for item in value if item is not None]
+    return json_text(value) if isinstance(value, dict) else None
+
+
+def _scalar(value: Value) -> Scalar:
+    told = shown(value)
+    return told if isinstance(told, str | int | float) else json_text(value)
+
+
+def json_text(value: Value) -> str:
+    """A nested value as JSON, the same whatever encoding it came in."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _written(number: float) -> str:

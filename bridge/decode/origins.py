@@ -3,12 +3,13 @@
 Leaves to ``claude_code`` what the names mean.
 """
 
+import functools
 from collections.abc import Mapping
 from itertools import islice
 from typing import Final, Protocol
 
 from bridge.decode import claude_code
-from bridge.decode.attributes import Attributes, Value, identifier
+from bridge.decode.attributes import Attributes, Value, identifier, json_text
 from bridge.decode.identity import INSTALLATION
 from bridge.decode.privacy import Privacy
 from bridge.model.events import Origin
@@ -59,6 +60,7 @@ class Origins:
 
     def __init__(self, identity: frozenset[str], privacy: Privacy) -> None:
         self._identity = tuple(sorted(identity))
+        self._identifies = identity
         self._omits = privacy.identity is not None and privacy.identity.omits
         self._known: dict[tuple[object, ...], tuple[Attributes, Origin]] = {}
 
@@ -80,9 +82,9 @@ class Origins:
 
     def _origin(self, place: Place, told: Attributes, fixed: Mapping[str, str]) -> Origin:
         attributes = _identifying(place.resource)
-        known = attributes.keys() | self._identity
+        known = told_by_trace(frozenset(attributes), self._identifies)
         for name, told_value in told.items():
-            if name in known and (value := identifier(told_value)):
+            if name in known and (value := _identifying_text(told_value)):
                 attributes[name] = value
         version = identifier(place.resource.get("service.version"))
         version = version or identifier(place.scope_version)
@@ -96,14 +98,29 @@ class Origins:
         )
 
 
+@functools.lru_cache(maxsize=1024)
+def told_by_trace(of_resource: frozenset[str], identity: frozenset[str]) -> frozenset[str]:
+    """Which attributes of a record say again what its trace says: identity, copies of a resource's.
+
+    A resource may have attributes of the names that the client itself uses (``type``, ``prompt``).
+    A record's own are then neither copies nor anything that identifies.
+    """
+    return (of_resource - claude_code.OWN_ATTRIBUTES) | identity
+
+
 def _identifying(resource: Mapping[str, Value]) -> dict[str, str]:
     """What the resource says of the user: all but what describes the machine and the program."""
     found = {
-        key: identifier(value)
+        key: _identifying_text(value)
         for key, value in islice(resource.items(), MAX_RESOURCE_ATTRIBUTES)
         if _is_identifying(key)
     }
     return {key: value for key, value in found.items() if value}
+
+
+def _identifying_text(value: Value) -> str | None:
+    """A group may be one of several, which are told as a list."""
+    return identifier(json_text(value) if isinstance(value, list | dict) else value)
 
 
 def _is_identifying(key: str) -> bool:

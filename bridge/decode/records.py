@@ -12,12 +12,11 @@ from itertools import count, repeat
 import msgspec
 
 from bridge.decode import claude_code, content
-from bridge.decode.attributes import union
 from bridge.decode.content import ContentPolicy
 from bridge.decode.envelope import inflated
 from bridge.decode.foreign import foreign_spans
 from bridge.decode.moments import moment_ms
-from bridge.decode.origins import IDENTITY, Origins
+from bridge.decode.origins import IDENTITY, Origins, told_by_trace
 from bridge.decode.otlp import LogReader, RawLog
 from bridge.decode.otlp_metrics import RawPoint, raw_points
 from bridge.decode.otlp_spans import RawSpan, raw_spans
@@ -262,7 +261,7 @@ class Decoder:
         """Attributes that the trace tells; asked for by every record of the same resource."""
         resource, hidden = self._hidden_by
         if resource is not raw.resource:
-            hidden = union(frozenset(raw.resource), self._identity)
+            hidden = told_by_trace(frozenset(raw.resource), self._identity)
             self._hidden_by = raw.resource, hidden
         return hidden
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from bridge.decode import claude_code
-from bridge.decode.attributes import Attributes, union
+from bridge.decode.attributes import Attributes
 from bridge.decode.layouts import Head
-from bridge.decode.origins import Origins
+from bridge.decode.origins import Origins, told_by_trace
 
 KEPT: Final = 1_024
 """Senders remembered, and combinations of names that their heads may have."""
@@ -39,7 +39,7 @@ class Senders:
         self, head: Head, attributes: Attributes, fixed: Mapping[str, str]
     ) -> claude_code.Sender:
         """Who a record with these attributes is from."""
-        hidden = union(frozenset(head.resource), self._identity)
+        hidden = told_by_trace(frozenset(head.resource), self._identity)
         return claude_code.Sender(
             head,
             attributes,

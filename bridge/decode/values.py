@@ -4,6 +4,7 @@ OTLP/JSON is read with orjson and not with protobuf's JSON parser: that one take
 base64 and refuses unknown fields. What has the wrong shape reads as absent.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -67,7 +68,7 @@ def _value(value: AnyValue, depth: int) -> Value:
         pairs = value.kvlist_value.values
         return {pair.key: _value(pair.value, depth + 1) for pair in pairs}
     plain: Value = getattr(value, kind)
-    return plain
+    return base64.b64encode(plain).decode() if isinstance(plain, bytes) else plain
 
 
 def document(body: bytes) -> Any:  # noqa: ANN401 - JSON

@@ -159,7 +159,7 @@ def tool_metadata(part: ToolCall) -> dict[str, MetadataValue]:
         _add_call(metadata, decision.call_id, decision.spawns, decision.otel_trace_id)
     if result is not None:
         _add_call(metadata, result.call_id, result.spawns, result.otel_trace_id)
-    if part.span or part.wait:
+    if part.span or part.wait or part.run:
         return metadata | _told_by_spans(part, metadata)
     return metadata
 
@@ -181,11 +181,14 @@ def _add_call(
 def _told_by_spans(part: ToolCall, known: dict[str, MetadataValue]) -> dict[str, MetadataValue]:
     """What only the spans of a tool call tell, and how long it waited for a person."""
     told: dict[str, MetadataValue] = {}
-    if part.span:
-        told = {key: value for key, value in part.span.attributes.items() if key not in known}
+    for span in (part.run, part.wait, part.span):
+        if span is not None:
+            told |= span.attributes
     if part.wait:
+        decided = {"decision": part.wait.decision, "decision_source": part.wait.source}
+        told |= {key: value for key, value in decided.items() if value}
         told["waited_ms"] = part.wait.time_ms - part.wait.began_ms
-    return told
+    return {key: value for key, value in told.items() if key not in known}
 
 
 def agent_metadata(part: SubAgent) -> dict[str, MetadataValue]:
@@ -330,6 +333,8 @@ def root_status(part: Root, level: Level) -> str | None:
 def root_metadata(part: Root, turn: TurnFacts) -> dict[str, MetadataValue]:
     """What is told of the prompt, why the turn was closed, and its sums."""
     metadata = dict(part.prompt.attributes) if part.prompt else {}
+    if part.span:
+        metadata = part.span.attributes | metadata
     if part.prompt and part.prompt.length is not None:
         metadata["prompt_length"] = part.prompt.length
     if turn.synthetic:

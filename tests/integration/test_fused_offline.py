@@ -6,6 +6,7 @@ the raw records and spans, read with the OTLP classes alone, and with one anothe
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 
@@ -102,10 +103,10 @@ def _allowed(span: Seen, twin: Seen) -> set[str]:
         f"{own}otel_trace_id",
         f"{own}otel_span_id",
     }
-    if span.type == "agent":
-        return always | {f"{own}closed_by"}  # a turn's span is a reason of its own
     told = {key for key in span.metadata if key not in twin.metadata}  # only ever more
     always |= {own + key for key in told}
+    if span.type == "agent":
+        return always | {f"{own}closed_by"}  # a turn's span is a reason of its own
     if span.type == "generation":
         return always | {
             "observation.model.parameters",  # effort and speed, which old records lack
@@ -474,7 +475,10 @@ def test_spans_alone_know_whose_they_are(capture: str) -> None:
         assert whose(spans_alone(capture)) == whose(fused(capture))
 
 
-@pytest.mark.parametrize("capture", ["2.1.207/e-subagent", "2.1.330/e-subagent", "2.1.330/i-ext"])
+@pytest.mark.parametrize(
+    "capture",
+    ["2.1.126/e-subagent", "2.1.207/e-subagent", "2.1.330/e-subagent", "2.1.330/i-ext"],
+)
 def test_spans_alone_nest_the_work_of_agents_as_records_do(capture: str) -> None:
     assert Counter(_line(s) for s in _named(spans_alone(capture)) if s[0] != "event") == Counter(
         _line(s) for s in _named(fused(capture)) if s[0] != "event"
@@ -483,6 +487,43 @@ def test_spans_alone_nest_the_work_of_agents_as_records_do(capture: str) -> None
 
 def _line(named: tuple[object, ...]) -> tuple[object, ...]:
     return named[:-1]  # all but the cost
+
+
+@pytest.mark.parametrize(
+    "capture", ["2.1.126/e-subagent", "2.1.207/e-subagent", "2.1.330/e-subagent"]
+)
+def test_spans_alone_give_each_parallel_agent_its_own_work(capture: str) -> None:
+    """Both agents are called alike and are of one type, so that names tell nothing."""
+    assert _work_of_agents(spans_alone(capture)) == _work_of_agents(fused(capture))
+
+
+def test_spans_alone_give_an_agent_that_only_its_requests_name_their_tools_too() -> None:
+    """Between 2.1.126 and 2.1.156 only requests had ``agent_id``; those of 2.1.126 get one here."""
+    capture = "2.1.126/e-subagent"
+    spans = capture_spans(capture)
+    calls = {each.message.span_id for each in spans if each.attributes.get("tool_name") == "Agent"}
+    named = [_naming_its_agent(each, calls) for each in spans]
+
+    assert _work_of_agents(assemble([span_batch(named, START_MS)])) == _work_of_agents(
+        fused(capture)
+    )
+
+
+def _naming_its_agent(told: Spanned, calls: set[bytes]) -> Spanned:
+    span = told.message
+    if told.name == "llm_request" and span.parent_span_id in calls:
+        span.attributes.add(key="agent_id").value.string_value = f"a{span.parent_span_id.hex()}"
+    return replace(told, span=span.SerializeToString())
+
+
+def _work_of_agents(made: Assembly) -> Counter[tuple[tuple[str, str], ...]]:
+    """Names and tokens of what each sub-agent did."""
+    agents = [span.id for span in made.of_prompts if span.type == "agent" and span.parent_id]
+    below: dict[str, list[tuple[str, str]]] = {agent: [] for agent in agents}
+    for span in made.of_prompts:
+        if span.parent_id in below:
+            below[span.parent_id].append((span.name, str(sorted(span.usage.items()))))
+    return Counter(tuple(sorted(work)) for work in below.values())
 
 
 # --- a promised span -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ have in common.
 """
 
 from bridge.decode.claude_code.clamping import clamped_in_span
+from bridge.decode.claude_code.known import OWN_ATTRIBUTES
 from bridge.decode.claude_code.logs import decode, record_key, shape_of
 from bridge.decode.claude_code.metrics import decode_point
 from bridge.decode.claude_code.names import (
@@ -22,6 +23,7 @@ from bridge.decode.claude_code.spans import decode_span
 
 __all__ = [
     "FLEETING",
+    "OWN_ATTRIBUTES",
     "PRODUCT",
     "RECURRING",
     "SAFE_SERIES_STRINGS",

@@ -14,6 +14,7 @@ from bridge.decode.claude_code.names import (
     POINT_LEVELS,
     PROMPT_FIELDS,
     REQUEST_FIELDS,
+    SAFE_SERIES_STRINGS,
     SAFE_STRINGS,
     TOOL_FIELDS,
 )
@@ -66,6 +67,9 @@ FURTHER: Final = frozenset(
 ATTRIBUTES: Final = (
     SAFE_STRINGS | ENVELOPE | REQUEST_FIELDS | PROMPT_FIELDS | ANSWER_FIELDS | TOOL_FIELDS | FURTHER
 )
+
+OWN_ATTRIBUTES: Final = ATTRIBUTES | SAFE_SERIES_STRINGS
+"""What the client says of its work; with an attribute of such a name in its resource, too."""
 
 NAME: Final = re.compile(r"[A-Za-z0-9_./-]{1,64}")
 """What a name looks like; anything else might be a text."""

@@ -51,8 +51,8 @@ TURN_FIELDS = frozenset(
 
 REQUEST_FIELDS = frozenset(
     {
-        "model", "gen_ai.request.model", "request_id", "gen_ai.response.id", "query_source_safe",
-        "success", "attempt", "status_code", "error", "ttft_ms", "speed", "effort", "stop_reason",
+        "model", "gen_ai.request.model", "gen_ai.response.id", "query_source_safe", "success",
+        "attempt", "status_code", "error", "ttft_ms", "speed", "effort", "stop_reason",
         "gen_ai.response.finish_reasons", "response.model_output", *USAGE_KEYS,
     }
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -244,6 +245,29 @@ def test_spans_alone_are_one_trace_with_usage_and_without_cost() -> None:
         ]
 
 
+def test_whatever_a_span_tells_is_shown_with_what_it_tells_of() -> None:
+    """Newer clients' attributes among it; the id of a request is there without its record too."""
+    wait, run, tool = tool_spans()
+    spans = [a_model_span(), *(_saying(each, "news") for each in (wait, run, tool, a_turn()))]
+    for items in (spans, [*PROMPTED, *TOOL_RECORDS, *spans]):
+        with _assembled(items) as made:
+            by_type = {s.type: s.metadata for s in _seen(made)}
+
+            assert by_type["generation"]["request_id"] == "req_1"
+            assert by_type["agent"]["news.interaction"] == "told"
+            called = by_type["tool"]
+            assert called.items() >= {"decision": "accept", "tool_use_id": "toolu_1"}.items()
+            for name in ("tool", "tool.blocked_on_user", "tool.execution"):
+                assert called[f"news.{name}"] == "told"
+
+
+def _saying(told: Spanned, what: str) -> Spanned:
+    """The same span with an attribute that no client has so far."""
+    span = told.message
+    span.attributes.add(key=f"{what}.{told.name}").value.string_value = "told"
+    return replace(told, span=span.SerializeToString())
+
+
 # --- an outside trace ----------------------------------------------------------------------------
 
 
@@ -301,6 +325,59 @@ def test_several_turns_in_one_outside_trace_keep_their_own_ids() -> None:
         assert len({s.id for s in _seen(made)}) == len(_seen(made))
 
 
+@pytest.mark.parametrize("spans_first", [False, True])
+def test_spans_of_several_turns_in_one_outside_trace_meet_their_own_records(
+    spans_first: bool,
+) -> None:
+    """A CI job and the Agent SDK give every prompt of a session the same ``TRACEPARENT``."""
+    around: Json = {"prompt": "p2", "span": (TRACE, HOOK)}
+    logs: list[Item] = [
+        a_prompt(5000, **around),
+        a_request(6000, "req_2", **around),
+        a_result(6100, call_id="toolu_2", **around),
+        a_request(6200, "req_3", **around),
+    ]
+    spans: list[Item] = [
+        a_model_span(5900, 6000, id=WAIT, parent=HOOK, request_id="req_2"),
+        a_span("tool", (TOOL, HOOK), (6050, 6100), tool_name="Bash", tool_use_id="toolu_2"),
+        a_model_span(6100, 6200, id=RUN, parent=HOOK, request_id="req_3"),
+        a_turn(5000, 6250, id=HOOK, parent=OUTSIDE, flags=REMOTE | 1),
+    ]
+    second = [spans, logs] if spans_first else [logs, spans]
+    with _assembled([*PROMPTED, a_model_span(), _called()], *second) as made:
+        assert _kinds_by_trace(made) == [
+            ["agent", "generation"],
+            ["agent", "generation", "generation", "tool"],
+        ]
+        assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
+def test_work_that_ends_during_the_next_prompt_is_told_once_and_with_its_own(
+    spans_first: bool,
+) -> None:
+    """A background agent's, or a title's: its records name the prompt of the moment."""
+    logs: list[Item] = [
+        a_prompt(5000, prompt="p2", span=(OTHER_TRACE, HOOK)),
+        a_request(6000, "req_2", prompt="p2", span=(OTHER_TRACE, HOOK)),
+        a_request(7000, "req_3", prompt="p2", span=IN_TURN),
+        a_result(7100, call_id="toolu_2", prompt="p2", span=IN_TURN),
+    ]
+    spans: list[Item] = [
+        a_model_span(5900, 6000, id=WAIT, parent=HOOK, request_id="req_2", trace=OTHER_TRACE),
+        a_turn(5000, 6100, id=HOOK, trace=OTHER_TRACE),
+        a_model_span(6900, 7000, id=OUTSIDE, request_id="req_3"),
+        a_span("tool", (TOOL, TURN), (7050, 7100), tool_name="Bash", tool_use_id="toolu_2"),
+    ]
+    second = [spans, logs] if spans_first else [logs, spans]
+    with _assembled([*PROMPTED, a_model_span(), a_turn()], *second) as made:
+        assert _kinds_by_trace(made) == [
+            ["agent", "generation"],
+            ["agent", "generation", "generation", "tool"],
+        ]
+        assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
+
+
 def _called() -> Spanned:
     """A turn whose parent is another program's span."""
     told: Json = {"parent.source": "env", "parent": OUTSIDE, "flags": REMOTE | 1}
@@ -341,3 +418,7 @@ def _seen(made: Pipeline) -> list[Seen]:
 
 def _roots(made: Pipeline) -> list[Seen]:
     return [s for s in _seen(made) if s.parent_id is None]
+
+
+def _kinds_by_trace(made: Pipeline) -> list[list[str]]:
+    return sorted(sorted(s.type for s in trace) for trace in by_trace(_seen(made)).values())

@@ -11,6 +11,7 @@ from bridge.decode.attributes import (
     json_object,
     picousd,
     picousd_from_micros,
+    picousd_of_both,
     shown,
     text,
 )
@@ -74,6 +75,27 @@ def test_micro_dollars_are_exact() -> None:
     assert picousd_from_micros(3086) == 3_086_000_000
     assert picousd_from_micros("3086") == 3_086_000_000
     assert picousd_from_micros("much") is None
+    assert picousd_from_micros(10**15) == 999_999_999_999 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("usd", "micros", "expected"),
+    [
+        (0.0011642, 1164, 1_164_200_000),
+        ("0.0000004", 0, 400_000),
+        (0.0014680000000000001, 1468, 1_468_000_000),
+        (0.1, 3086, 3_086_000_000),
+        (None, 3086, 3_086_000_000),
+        ("free", 3086, 3_086_000_000),
+        (0.0011642, None, 1_164_200_000),
+        (0.0011642, "much", 1_164_200_000),
+        (None, None, None),
+    ],
+)
+def test_a_cost_below_whole_micro_dollars_is_as_exact_as_the_client_tells_it(
+    usd: object, micros: object, expected: int | None
+) -> None:
+    assert picousd_of_both(usd, micros) == expected
 
 
 @pytest.mark.parametrize(
@@ -111,14 +133,15 @@ def test_texts_are_written_as_json_writes_them(value: object, expected: str | No
         (2**60, str(2**60)),
         (0.5, 0.5),
         (math.nan, "nan"),
-        (["a", 1, {"b": 1}], ["a", 1]),
+        (["a", None, 1, {"b": 1}, [2]], ["a", 1, '{"b":1}', "[2]"]),
         ([], []),
-        ({"a": 1}, None),
-        (b"raw", None),
+        ({"a": [1, "ü", None]}, '{"a":[1,"ü",null]}'),
         (None, None),
     ],
 )
-def test_metadata_is_scalars_and_lists_of_scalars(value: object, expected: object) -> None:
+def test_metadata_is_scalars_and_lists_of_scalars_and_the_rest_as_json(
+    value: object, expected: object
+) -> None:
     assert shown(value) == expected
 
 

@@ -378,6 +378,29 @@ def test_a_session_named_in_the_resource_does_not_count() -> None:
     assert (item.origin.service_name, item.origin.product) == ("foo", "claude-code")
 
 
+def test_an_attribute_of_the_resource_is_not_taken_for_the_clients_own_of_that_name() -> None:
+    """Nor the other way round: what a record says of its event is told by no trace."""
+    resource = {"trigger": "laptop", "prompt": "none", "team": "x"}
+    (prompt,) = decoded(a_prompt(0, "Private words", resource=resource))
+    (happened,) = decoded(a_record("compaction", 0, {"trigger": "manual"}, resource=resource))
+
+    assert isinstance(prompt, Record)
+    assert isinstance(happened, Record)
+    assert prompt.origin.attributes == resource | {"user.id": "f" * 64}
+    assert happened.origin.attributes == resource | {"user.id": "f" * 64}
+    assert happened.event.attributes == {"trigger": "manual"}
+
+
+def test_nested_values_are_kept_as_json() -> None:
+    """A record's own ones, and what identifies: ``user.groups`` may be several."""
+    more: Json = {"news": [1, ["x"]], "user.groups": ["ops", "web"]}
+    (item,) = decoded(a_record("mention", 0, more))
+
+    assert isinstance(item, Record)
+    assert item.event.attributes == {"news": [1, '["x"]']}
+    assert item.origin.attributes["user.groups"] == '["ops","web"]'
+
+
 def test_without_a_session_the_installation_orders_events() -> None:
     event = an_event(a_prompt(0, session=None))
 

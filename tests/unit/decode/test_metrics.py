@@ -107,6 +107,17 @@ def test_every_metric_of_the_client_becomes_its_measure(metric: str, measure: Me
     )
 
 
+def test_an_attribute_of_the_resource_does_not_hide_the_points_own_of_that_name() -> None:
+    """With ``type`` in OTEL_RESOURCE_ATTRIBUTES, lines added and removed were one series."""
+    requests = [metrics_request(lines(3)), metrics_request(lines(3, type="removed"))]
+    told = {"key": "type", "value": {"stringValue": "contractor"}}
+    for request in requests:
+        document = json.loads(request.body)
+        document["resourceMetrics"][0]["resource"]["attributes"].append(told)
+        (point,) = points(replaced(request, document))
+        assert dict(point.attributes)["type"] in {"added", "removed"}
+
+
 def test_a_metric_nobody_knows_is_kept_under_its_own_name_with_all_its_attributes() -> None:
     attributes = {"flavour": "sour", "session.kind": "x"}
     metric = Sum(metric="claude_code.naps.count", value=3, attributes=attributes)

@@ -90,6 +90,19 @@ def test_nested_values_are_read_in_both_encodings() -> None:
     assert _read_json(_document(attributes=attributes)).attributes == binary.attributes
 
 
+def test_bytes_are_base64_in_both_encodings() -> None:
+    """As OTLP/JSON writes them."""
+    message = ExportLogsServiceRequest()
+    record = message.resource_logs.add().scope_logs.add().log_records.add()
+    record.attributes.add(key="a").value.bytes_value = b"\0\1\2"
+    attributes = [{"key": "a", "value": {"bytesValue": "AAEC"}}]
+
+    (binary,) = raw_logs(_request(message.SerializeToString(), Encoding.PROTOBUF))
+
+    assert binary.attributes == {"a": "AAEC"}
+    assert _read_json(_document(attributes=attributes)).attributes == binary.attributes
+
+
 def test_deep_nesting_ends_somewhere() -> None:
     value: Json = {"intValue": 1}
     for _ in range(80):

@@ -217,6 +217,7 @@ def test_a_request_is_read_whole() -> None:
     assert request.attributes == {
         "llm_request.context": "interaction",
         "query_source": "sdk",
+        "request_id": "req_1",
         "first_content_ms": 17,
         "something_new": "x",
     }
