@@ -29,9 +29,6 @@ MAX_COUNT = 2**53 - 1
 NO_COST_USD = Decimal(10**12)
 MAX_USD = Decimal("999999.999999")
 """Langfuse keeps no larger cost either."""
-_MAX_MICROS = int(MAX_USD * 10**6)
-_PICO = 10**6
-"""Picodollars in a micro-dollar."""
 
 _EXACT_DIGITS = 16
 """Numbers of fewer digits are below ``MAX_COUNT``."""
@@ -106,23 +103,10 @@ def _written_picousd(usd: str) -> int | None:
     return int(pico) if is_short and _is_digits(pico) else None
 
 
-def picousd_of_both(usd: Value, micros: Value) -> int | None:
-    """US dollars as a double, and rounded to whole micro-dollars → picodollars.
-
-    The double is what Claude Code sums up; where the two do not tell the same, the whole number
-    counts, which cannot be misread.
-    """
-    rounded = picousd_from_micros(micros)
-    exact = picousd(usd)
-    if rounded is None or (exact is not None and -_PICO < exact - rounded < _PICO):
-        return exact
-    return rounded
-
-
 def picousd_from_micros(micros: Value) -> int | None:
     """Micro-dollars, a whole number → picodollars."""
     number = count(micros)
-    return None if number is None else min(number, _MAX_MICROS) * _PICO
+    return None if number is None else picousd(str(Decimal(number).scaleb(-6)))
 
 
 def shown(value: Value) -> MetadataValue | None:

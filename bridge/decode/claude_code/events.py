@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from bridge.decode.attributes import (
     boolean,
     identifier,
-    picousd_of_both,
+    picousd,
+    picousd_from_micros,
     text,
 )
 from bridge.decode.claude_code.calls import arguments_and_title, content, spawned
@@ -109,7 +110,7 @@ def _api_request(log: Log) -> AnyEvent:
         request_id=request_id or None,
         model=model or "unknown",
         usage=_usage(tokens),
-        cost_picousd=picousd_of_both(cost, micros),
+        cost_picousd=picousd(cost) if micros is None else picousd_from_micros(micros),
         duration_ms=duration_ms,
         ttft_ms=None if ttft_ms is None else min(ttft_ms, duration_ms),
         purpose=purposed,
