@@ -292,7 +292,7 @@ class Builder:
         events = part.events
         if not part.told & DECIDED:
             result: ToolResult | None = joining.earliest(events).get(ToolResult)
-            if result and result.call_id is None:
+            if result:
                 events = [*events, *self._taken(joining.decision_by_order(self._turn, result))]
         return self._with_spans(key, events) if self._traced else events
 
