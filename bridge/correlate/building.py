@@ -138,7 +138,8 @@ class Builder:
             if told is None:
                 self._drop(key, events)
                 return
-            self._turn.totals.add(told)
+            if not self._turn.has_logs:  # the root has its sums by then, and records count apart
+                self._turn.totals.add(told)
             self.told_by_spans.append(told)
             decision, result = (told, None) if isinstance(told, ToolDecision) else (None, told)
         owner = self._place(told, span or run, part.touched_ms)

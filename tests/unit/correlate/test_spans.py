@@ -378,6 +378,24 @@ def test_work_that_ends_during_the_next_prompt_is_told_once_and_with_its_own(
         assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
 
 
+@pytest.mark.parametrize("rejected_too", [False, True])
+def test_a_tool_that_only_its_spans_tell_was_denied_is_shown(rejected_too: bool) -> None:
+    """Of a rule's denial no record tells up to 2.1.169, and one that does may be this very one."""
+    spans: list[Item] = [
+        a_model_span(),
+        a_span("tool", (TOOL, TURN), (1100, 1150), tool_name="Bash"),
+        a_span("tool.blocked_on_user", (WAIT, TOOL), (1100, 1150), decision="reject"),
+        a_turn(),
+    ]
+    told = {"decision": "reject", "source": "user_reject"}
+    records = [a_decision(9000, "Write", "toolu_9", told, span=IN_TURN)] if rejected_too else []
+    with _assembled([*PROMPTED, *records], spans) as made:
+        tools = [(s.name, s.level) for s in _seen(made) if s.type == "tool"]
+
+        assert tools == [("Write" if rejected_too else "Bash", "WARNING")]
+        assert made.outcomes().get("late", 0) == (2 if rejected_too else 0)
+
+
 @pytest.mark.parametrize("spans_first", [False, True])
 def test_a_request_is_told_once_where_its_span_and_its_record_name_two_prompts(
     spans_first: bool,
