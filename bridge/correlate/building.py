@@ -138,7 +138,8 @@ class Builder:
             if told is None:
                 self._drop(key, events)
                 return
-            self._turn.totals.add(told)
+            if not self._turn.has_logs:  # the root has its sums by then, and records count apart
+                self._turn.totals.add(told)
             self.told_by_spans.append(told)
             decision, result = (told, None) if isinstance(told, ToolDecision) else (None, told)
         owner = self._place(told, span or run, part.touched_ms)
@@ -292,7 +293,7 @@ class Builder:
         events = part.events
         if not part.told & DECIDED:
             result: ToolResult | None = joining.earliest(events).get(ToolResult)
-            if result and result.call_id is None:
+            if result:
                 events = [*events, *self._taken(joining.decision_by_order(self._turn, result))]
         return self._with_spans(key, events) if self._traced else events
 

@@ -16,10 +16,12 @@ import msgspec
 
 from bridge.correlate import activity, building, sessions, settling, sums, turns
 from bridge.correlate.closing import Patience, has_passed
+from bridge.correlate.conversation import Conversation
+from bridge.correlate.homes import is_at_home
 from bridge.correlate.looks import Looks
+from bridge.correlate.meeting import meeting_turn
 from bridge.correlate.notes import NOTES
 from bridge.correlate.saved import Archive, Bounds, Changes
-from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.correlate.states import States
 from bridge.model.events import AnyEvent, ModelRequest, Origin, Record, UserPrompt
@@ -83,6 +85,7 @@ class Correlator:
             or record.origin is not self._logs_origin
             or record.arrived_ms > self._logs_until_ms
             or type(event) not in _FURTHER
+            or (event.agent_id and not is_at_home(self._going_on_in.homes, event, turn.key))
         ):
             self._fold_first(record, order)
             return
@@ -119,7 +122,8 @@ class Correlator:
             sessions.note_prompt(conversation, turn_key, event, order)
             self._look_at_all(conversation, record.arrived_ms)
         turn = self._fold_into_turn(conversation, turn_key, record, order)
-        if not is_span and sessions.is_named_by_prompt(turn) and turn.closed_by is None:
+        self._going_on = None
+        if not is_span and sessions.goes_on_alone(conversation, turn):
             self._going_on, self._going_on_in = turn, conversation
 
     def measure(self, measurement: Measurement) -> None:
@@ -199,6 +203,8 @@ class Correlator:
     def _fold_into_turn(
         self, conversation: Conversation, key: str, record: Record, order: Order
     ) -> LiveTurn:
+        if not conversation.live <= {key} or conversation.strays:
+            key = meeting_turn(conversation, key, record.event, self._states.known_turn)
         turn = self._changed_turns.get(key) or self._states.changing_turn(key, record, order)
         outcome = turns.fold(turn, record, order)
         if outcome is not None:

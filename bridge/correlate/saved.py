@@ -4,8 +4,8 @@ from typing import Protocol
 
 import msgspec
 
+from bridge.correlate.conversation import Conversation
 from bridge.correlate.looks import MOST_NEAR, ArchivedLooks, LookChanges
-from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn
 from bridge.model.outcomes import Outcome
 from bridge.model.packing import pack, unpacker

@@ -14,8 +14,15 @@ import bisect
 
 import msgspec
 
-from bridge.correlate.activity import Activity
 from bridge.correlate.closing import Patience, has_passed
+from bridge.correlate.conversation import (
+    KEPT_PROMPTS,
+    KEPT_TRACES,
+    OF_SEVERAL,
+    Conversation,
+    PromptMark,
+)
+from bridge.correlate.homes import known_home, settle_in
 from bridge.correlate.state import LiveTurn, Order
 from bridge.model.event import Origin
 from bridge.model.events import AnyEvent, PointEvent, Record, UserPrompt
@@ -30,64 +37,8 @@ from bridge.model.spans import (
     TurnSpan,
 )
 
-KEPT_TRACES = 256
-OF_SEVERAL = ""
-"""In place of the turn of a trace that several prompts are in, as under one ``TRACEPARENT``."""
-
 PROMPT_APART_MS = 2_000
 """Between the start of a turn's span and its prompt's record: up to 70 ms in all recordings."""
-
-KEPT_PROMPTS = 64
-"""Prompts remembered per conversation; records are assigned within seconds of them."""
-
-
-class PromptMark(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
-    """A prompt that was seen: its place in the conversation and its turn.
-
-    Attributes:
-        traced: Whether it names its trace; spans of other traces cannot be its.
-    """
-
-    order: Order
-    sequence: int | None
-    turn_key: str
-    traced: bool = False
-
-
-class Conversation(msgspec.Struct, kw_only=True, array_like=True, gc=False):
-    """One session (or one installation that does not tell its sessions).
-
-    Attributes:
-        prompts: In order, the latest ``KEPT_PROMPTS``.
-        waiting: Records whose turn is not known yet.
-        live: Keys of turns that are not finished.
-        traces: Trace of the client's spans → turn, or ``OF_SEVERAL``, the latest ``KEPT_TRACES``.
-        traced: Whether it has had spans, and ``has_logs`` whether log records.
-        logs_name_traces: Whether those say which trace they are in.
-        last_log_ms: When the installation last sent log records, to within minutes; only kept in
-            the conversation that stands for the installation.
-        activity: Its numbers, and whether a stretch of activity goes on.
-        assign_ms: When its waiting records are looked at next, ``end_ms`` whether its stretch has
-            ended.
-    """
-
-    key: str
-    prompts: list[PromptMark] = []
-    waiting: list[Record] = []
-    live: set[str] = set()
-    traces: dict[str, str] = {}
-    traced: bool = False
-    has_logs: bool = False
-    logs_name_traces: bool = False
-    last_log_ms: int = 0
-    activity: Activity = msgspec.field(default_factory=Activity)
-    assign_ms: int | None = None
-    end_ms: int | None = None
-
-    @property
-    def resting(self) -> bool:
-        """Nothing of it is going on."""
-        return not self.waiting and not self.live and not self.activity.open
 
 
 class Assigned(msgspec.Struct, frozen=True):
@@ -108,11 +59,18 @@ def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
     elif type(event) is UserPrompt:
         key = f"{conversation.key}\0@{event.time_ms}.{event.sequence or 0}"
     trace_id = event.otel_trace_id
-    return key if trace_id is None else _key_in_trace(conversation, trace_id, key, event)
+    if trace_id is not None:
+        key = _key_in_trace(conversation, trace_id, key, event)
+    if key is None or event.agent_id is None:
+        return key
+    is_sure = conversation.traces.get(trace_id or "") == key
+    return settle_in(conversation.homes, event, key, is_sure=is_sure)
 
 
-def is_named_by_prompt(turn: LiveTurn) -> bool:
+def goes_on_alone(conversation: Conversation, turn: LiveTurn) -> bool:
     """Whether every record that names the turn's prompt, and no trace, belongs to it."""
+    if turn.closed_by or len(conversation.live) > 1 or conversation.strays:
+        return False
     return bool(turn.prompt_id) and turn.key == f"{turn.conversation}\0{turn.prompt_id}"
 
 
@@ -327,7 +285,8 @@ def _turn_of_span(
     if not isinstance(event, SpanEvent) or not _passed(patience.settle_ms, record, now_ms):
         return None
     if mark := _prompt_of_span(conversation, event):
-        return mark.turn_key
+        doer = _tool_above(conversation, event) or event  # parts of a tool name no agent
+        return known_home(conversation.homes, doer) or mark.turn_key
     if not _passed(patience.span_settle_ms, record, now_ms):
         return None
     waited = _passed(patience.idle_ms, record, now_ms)
@@ -360,10 +319,17 @@ def _is_standalone(conversation: Conversation, event: AnyEvent) -> bool:
         return False
     if not isinstance(event, (ToolWait, ToolRun)):
         return not event.otel_parent_id
+    above = _tool_above(conversation, event)
+    return above is None or not above.otel_parent_id
+
+
+def _tool_above(conversation: Conversation, event: AnyEvent) -> ToolSpan | None:
+    """The span of the tool that a span is a part of, if it waits too."""
+    if not isinstance(event, (ToolWait, ToolRun)):
+        return None
     waiting = (record.event for record in conversation.waiting)
     tools = (other for other in waiting if isinstance(other, ToolSpan))
-    above = next((tool for tool in tools if tool.otel_span_id == event.otel_parent_id), None)
-    return above is None or not above.otel_parent_id
+    return next((tool for tool in tools if tool.otel_span_id == event.otel_parent_id), None)
 
 
 def installation_key(origin: Origin) -> str:

@@ -9,7 +9,7 @@ are known; the root when ``closing`` says so; and after ``idle_ms`` whatever is 
 from collections.abc import Mapping
 from typing import Final
 
-from bridge.correlate import agents, closing
+from bridge.correlate import agents, closing, spans
 from bridge.correlate.building import Builder
 from bridge.correlate.closing import SET_BACK_MS, Patience
 from bridge.correlate.halves import AWAITS_RECORD, COMPLETE, MOMENT, RECORD, SPAN, TRACED
@@ -111,7 +111,7 @@ class Cut:
         kind, build = key[0], self._build
         if kind == "g" or (kind == "m" and not self._turn.has_logs):
             build.generation(key, part)
-        elif kind in "td" or (kind == "u" and not self._turn.has_logs):
+        elif kind in "td" or (kind == "u" and spans.tells_alone(self._turn, part)):
             build.tool(key, part)
         elif kind == "s":
             build.other(key, part)

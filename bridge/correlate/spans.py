@@ -8,7 +8,7 @@ cannot be alike by chance: the request's token counts or the tool's name, and th
 from collections.abc import Iterator
 from typing import Any
 
-from bridge.correlate.state import LiveTurn
+from bridge.correlate.state import LiveTurn, OpenPart
 from bridge.model.events import (
     AnyEvent,
     ModelFailure,
@@ -46,6 +46,21 @@ def tool_span_key(turn: LiveTurn, name: str, ended_ms: int) -> str | None:
         if isinstance(span, ToolSpan) and name == span.name
     ]
     return _nearest(found)
+
+
+def tells_alone(turn: LiveTurn, part: OpenPart) -> bool:
+    """Whether the span of a tool without common id stands for it where no record has taken it.
+
+    Besides where there are no records, of a call that was denied by rule: up to 2.1.269 the
+    wait in its span says so and no record does.
+    """
+    if not turn.has_logs:
+        return True
+    waits = [turn.parts.get(f"w:{event.otel_span_id}") for event in part.events]
+    told = [event for wait in waits if wait for event in wait.events]
+    return not turn.totals.rejections and any(
+        isinstance(event, ToolWait) and event.decision == "reject" for event in told
+    )
 
 
 def as_request(span: ModelSpan) -> ModelRequest | ModelFailure:

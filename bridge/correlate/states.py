@@ -5,6 +5,7 @@ until it is saved.
 """
 
 from bridge.correlate import turns
+from bridge.correlate.conversation import Conversation
 from bridge.correlate.held import Held
 from bridge.correlate.saved import (
     Archive,
@@ -16,7 +17,6 @@ from bridge.correlate.saved import (
     saved_conversation,
     saved_turn,
 )
-from bridge.correlate.sessions import Conversation
 from bridge.correlate.state import LiveTurn, Order
 from bridge.model.events import Record
 

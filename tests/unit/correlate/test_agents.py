@@ -1,6 +1,7 @@
 """Sub-agents are found, nested, and hang below the calls that started them."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,73 @@ def test_a_background_agent_goes_on_after_its_call_and_after_the_turn() -> None:
         assert _drawn(spans) == ["Agent c1", "  a1"]
         assert sum(s.type == "generation" for s in spans) == 2
         assert made.accepted() == sum(made.outcomes().values())
+
+
+def test_background_agents_stay_with_the_prompt_that_started_them() -> None:
+    """Their records name the prompt of the moment; a completion tells when its agent began."""
+    meanwhile: Json = {"prompt": "p2"}
+    spans = _assembled(
+        a_prompt(0),
+        _call(1000, "c1"),
+        _returned(1020, "c1", 20),
+        _call(1100, "c2"),
+        _returned(1120, "c2", 20),
+        a_request(2000, "r1"),
+        _ran(2100, "t1", "a1"),
+        _ran(2110, "t2", "a2"),
+        a_prompt(3000, "next", **meanwhile),
+        _came_back(3100, "t2", "a2", **meanwhile),
+        _completed(3200, "a2", 2100, **meanwhile),
+        _came_back(3300, "t1", "a1", **meanwhile),
+        a_request(3400, "r2", {"agent_id": "a3", "parent_agent_id": "a1"}, **meanwhile),
+        _completed(3500, "a1", 2500, **meanwhile),
+    )
+
+    assert _drawn(spans) == ["Agent c1", "  a1", "    a3", "Agent c2", "  a2"]
+    assert [s.status for s in spans if s.name == "Bash"] == [None, None]
+    assert [s.name for s in spans if s.trace_id == _trace_of(spans, "next")] == ["claude-code"]
+
+
+def test_an_agent_that_a_later_prompt_sends_on_works_for_that_prompt() -> None:
+    again: Json = {"prompt": "p2"}
+    spans = _assembled(
+        a_prompt(0),
+        _call(1000, "c1"),
+        _ran(1100, "t1", "a1"),
+        _came_back(1200, "t1", "a1"),
+        _completed(1300, "a1", 300),
+        a_prompt(3000, "next", **again),
+        _ran(3100, "t2", "a1", **again),
+        _came_back(3200, "t1", "a1"),  # and a repetition stays with the first
+        _came_back(3300, "t2", "a1", **again),
+        _completed(3400, "a1", 300, **again),
+    )
+
+    calls = {s.metadata["tool_use_id"]: s.trace_id for s in spans if s.name == "Bash"}
+    assert len({s.trace_id for s in spans}) == 2
+    assert calls["t2"] == _trace_of(spans, "next") != calls["t1"]
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_tool_that_comes_back_during_the_next_prompt_is_one(twice: bool) -> None:
+    """Of a background agent that its records do not name, as before 2.1.330."""
+    result = a_result(9000, more={"duration_ms": "8000"}, prompt="p2")
+    with pipeline() as made:
+        for at_ms, records in (
+            (1001, [a_prompt(0), a_decision(1000), a_request(1001)]),
+            (9000, [a_prompt(8000, "next", prompt="p2"), result]),
+            (60_000, [result] if twice else []),
+        ):
+            made.wait(T0_MS, T0_MS + at_ms)
+            made.post(*[batch(records, T0_MS + at_ms)] * bool(records))
+            made.work(T0_MS + at_ms)
+        made.finish(T0_MS + 60_000)
+        spans = of_prompts(made.spans())
+
+        (tool,) = [s for s in spans if s.type == "tool"]
+        assert (tool.status, tool.end_ms) == (None, T0_MS + 9000)
+        assert tool.trace_id != _trace_of(spans, "next")
+        assert made.outcomes().get("duplicate", 0) == twice
 
 
 def test_an_agent_whose_call_was_lost_hangs_below_the_root() -> None:
@@ -247,6 +315,24 @@ def _agent(
     yield an_answer(start_ms + 201, f"r_{agent_id}", f"done {agent_id}", own)
     done = {"agent_type": kind, "duration_ms": end_ms - start_ms}
     yield a_record("subagent_completed", end_ms, own | done | {"query_source": None})
+
+
+def _ran(at_ms: int, call_id: str, agent_id: str, **around: Any) -> Logged:
+    return a_decision(at_ms, "Bash", call_id, {"agent_id": agent_id}, **around)
+
+
+def _came_back(at_ms: int, call_id: str, agent_id: str, **around: Any) -> Logged:
+    return a_result(at_ms, "Bash", call_id, {"agent_id": agent_id}, **around)
+
+
+def _completed(at_ms: int, agent_id: str, duration_ms: int, **around: Any) -> Logged:
+    told = {"agent_type": "general-purpose", "is_async": True, "duration_ms": duration_ms}
+    return a_record("subagent_completed", at_ms, told | {"agent_id": agent_id}, **around)
+
+
+def _trace_of(spans: list[Seen], prompt: str) -> str:
+    (root,) = [s for s in spans if s.parent_id is None and s.input == prompt]
+    return root.trace_id
 
 
 def _asked(at_ms: int, request_id: str, span: tuple[str, str] | None = None) -> Logged:

@@ -53,6 +53,18 @@ def test_an_unfinished_turn_waits_until_it_was_idle() -> None:
         assert _closed_by(made, 1100 + IDLE_MS) == "idle"
 
 
+def test_a_decision_without_call_id_is_the_half_of_a_failure_that_has_one() -> None:
+    """Claude Code 2.1.59 to 2.1.110 names the call where it failed and nowhere else."""
+    with pipeline() as made:
+        _arrive(made, a_prompt(0), a_request(1000), a_decision(1001, call_id=None))
+        _arrive(made, a_result(1100, more={"success": "false"}), a_request(2000, "req_2"))
+
+        assert _closed_by(made, 2000 + QUIET_MS) == "quiet"
+        (tool,) = [span for span in _spans(made) if span.type == "tool"]
+        assert (tool.metadata["tool_use_id"], tool.level) == ("toolu_1", "ERROR")
+        assert tool.metadata["decision"] == "accept"
+
+
 def test_a_running_tool_keeps_a_turn_open_beyond_quiet() -> None:
     with pipeline() as made:
         _arrive(made, a_prompt(0), a_decision(900), a_request(1000), an_answer(1001))

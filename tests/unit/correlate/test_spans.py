@@ -422,6 +422,80 @@ def test_work_that_ends_during_the_next_prompt_is_told_once_and_with_its_own(
         assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
 
 
+@pytest.mark.parametrize("rejected_too", [False, True])
+def test_a_tool_that_only_its_spans_tell_was_denied_is_shown(rejected_too: bool) -> None:
+    """Of a rule's denial no record tells up to 2.1.169, and one that does may be this very one."""
+    spans: list[Item] = [
+        a_model_span(),
+        a_span("tool", (TOOL, TURN), (1100, 1150), tool_name="Bash"),
+        a_span("tool.blocked_on_user", (WAIT, TOOL), (1100, 1150), decision="reject"),
+        a_turn(),
+    ]
+    told = {"decision": "reject", "source": "user_reject"}
+    records = [a_decision(9000, "Write", "toolu_9", told, span=IN_TURN)] if rejected_too else []
+    with _assembled([*PROMPTED, *records], spans) as made:
+        tools = [(s.name, s.level) for s in _seen(made) if s.type == "tool"]
+
+        assert tools == [("Write" if rejected_too else "Bash", "WARNING")]
+        assert made.outcomes().get("late", 0) == (2 if rejected_too else 0)
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
+def test_a_request_is_told_once_where_its_span_and_its_record_name_two_prompts(
+    spans_first: bool,
+) -> None:
+    """The title of a session: Claude Code 2.1.207 gives its record no trace."""
+    logs: list[Item] = [
+        a_prompt(5000, prompt="p2", span=(OTHER_TRACE, HOOK)),
+        a_request(5050, "req_2", {"query_source": "generate_session_title"}, prompt="p2"),
+    ]
+    spans: list[Item] = [a_model_span(4900, 5050, id=WAIT, request_id="req_2")]
+    second = [spans, logs] if spans_first else [logs, spans]
+    with _assembled([*PROMPTED, a_model_span(), a_turn()], *second) as made:
+        assert _kinds_by_trace(made) == [["agent", "generation"], ["agent", "generation"]]
+        assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
+        assert made.outcomes().get("late") is None
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
+def test_background_work_of_one_of_several_prompts_in_an_outside_trace_stays_with_it(
+    spans_first: bool,
+) -> None:
+    own = {"agent_id": "a1", "query_source": "agent:builtin:general-purpose"}
+    around: Json = {"prompt": "p2", "span": (TRACE, HOOK)}
+    logs: list[Item] = [
+        a_prompt(5000, **around),
+        a_request(6000, "req_2", own, **around),
+        a_result(6100, "Bash", "toolu_2", {"agent_id": "a1"}, **around),
+    ]
+    spans: list[Item] = [
+        a_model_span(5900, 6000, id=WAIT, parent=OUTSIDE, request_id="req_2", agent_id="a1"),
+        a_span("tool.execution", (RUN, TOOL), (6010, 6100), tool_use_id="toolu_2", success=True),
+        a_span(
+            "tool",
+            (TOOL, OUTSIDE),
+            (6000, 6101),
+            tool_name="Bash",
+            tool_use_id="toolu_2",
+            agent_id="a1",
+        ),
+        a_turn(5000, 6250, id=HOOK, parent=OUTSIDE, flags=REMOTE | 1),
+    ]
+    started = a_decision(1500, "Bash", "toolu_1", {"agent_id": "a1"}, span=IN_TURN)
+    second = [spans, logs] if spans_first else [logs, spans]
+    with _assembled([*PROMPTED, a_model_span(), started], [_called()], *second) as made:
+        first, other = by_trace(_seen(made)).values()
+        assert sorted(s.type for s in other) == ["agent"]
+        assert sorted(s.type for s in first) == [
+            "agent",
+            "agent",
+            "generation",
+            "generation",
+            "tool",
+            "tool",
+        ]
+
+
 def _called() -> Spanned:
     """A turn whose parent is another program's span."""
     told: Json = {"parent.source": "env", "parent": OUTSIDE, "flags": REMOTE | 1}

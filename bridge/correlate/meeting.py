@@ -1,0 +1,71 @@
+"""Where the halves of one request or tool call meet, when they name two prompts.
+
+Work that outlives its prompt ends under the id of the next one: a background agent's tool was
+allowed in one turn and comes back in another, and the span of a session's title stands in the
+trace of one while its record names the other. A call stays where it was first told of, a request
+goes where its record puts it, since logs alone must give the same tree.
+"""
+
+from collections.abc import Callable
+
+from bridge.correlate.conversation import Conversation
+from bridge.correlate.halves import COMPLETE, HALVES
+from bridge.correlate.state import LiveTurn, OpenPart
+from bridge.correlate.turns import digest
+from bridge.model.events import AnyEvent, ToolDecision
+
+KEPT_STRAYS = 64
+"""Requests and calls with halves of two prompts, remembered per conversation."""
+
+MOST_TURNS = 16
+"""Turns that are looked at: without session ids a conversation may have any number of them."""
+
+
+def meeting_turn(
+    conversation: Conversation,
+    named: str,
+    event: AnyEvent,
+    turn_of: Callable[[str], LiveTurn | None],
+) -> str:
+    """The key of the turn that an event belongs to, which is nearly always the one it names."""
+    key, told = HALVES[type(event)](event)
+    if key[0] not in "gt" or type(event) is ToolDecision:
+        return named
+    stray = conversation.strays.get(key)
+    if stray is not None:
+        return stray
+    own = turn_of(named)
+    if own is not None and (key in own.parts or key in own.left):
+        return named
+    for other_key in sorted(conversation.live - {named})[:MOST_TURNS]:
+        other = turn_of(other_key)
+        if other is None or not (key in other.parts or key in other.left):
+            continue
+        if key[0] == "g" and told & COMPLETE and not _was_told_by_span(other, key):
+            return _claimed(conversation, key, named, own, other)
+        return _remembered(conversation, key, other_key)
+    return named
+
+
+def _was_told_by_span(turn: LiveTurn, key: str) -> bool:
+    return digest(key) in turn.sent_by_span
+
+
+def _claimed(
+    conversation: Conversation, key: str, named: str, own: LiveTurn | None, other: LiveTurn
+) -> str:
+    """A request's record takes with it what came before it; another request stays where it is."""
+    part = other.parts.get(key)
+    if part is None or part.told & COMPLETE or own is None:
+        return named  # a gateway may give an id twice
+    del other.parts[key]
+    own.parts[key] = OpenPart(part.events, part.touched_ms, part.order, part.told)
+    own.seen.update(event.key for event in part.events)
+    return _remembered(conversation, key, named)
+
+
+def _remembered(conversation: Conversation, key: str, turn_key: str) -> str:
+    conversation.strays[key] = turn_key
+    while len(conversation.strays) > KEPT_STRAYS:
+        del conversation.strays[next(iter(conversation.strays))]
+    return turn_key
