@@ -14,6 +14,7 @@ import bisect
 
 import msgspec
 
+from bridge.correlate.activity import Activity
 from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.conversation import (
     KEPT_PROMPTS,
