@@ -1,5 +1,8 @@
 """Claude Code's log records → our events: how each is made of what its ``Kind`` names.
 
+Here attributes get their meaning. To read one more, name it in the event's entry of ``_KINDS``, and
+its builder finds it at the same place of ``log``: see ``Kind`` for which of them it belongs to.
+
 Where a name or a type changed between versions, both are read. An event of a name not listed here
 becomes a ``PointEvent`` with all its attributes.
 
