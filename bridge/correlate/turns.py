@@ -63,13 +63,17 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
         note_log(turn, event)
     if is_prompt or turn.prompt is None:
         _note_origin(turn, record, order)
+    if is_prompt or kind is TurnSpan:
+        outcome = _take_in(turn, event, order, arrived_ms)
+    else:
+        outcome = _add(turn, event, order, arrived_ms)
+    if outcome is not None:
+        return outcome  # what has been told is not told, and not counted, once more
     if turn.closed_by is None:
         NOTES[kind](turn, event, order)
     else:
         note_late(turn, event)
-    if is_prompt or kind is TurnSpan:
-        return _take_in(turn, event, order, arrived_ms)
-    return _add(turn, event, order, arrived_ms)
+    return None
 
 
 def has_open_tool(turn: LiveTurn) -> bool:

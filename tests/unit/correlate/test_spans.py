@@ -145,6 +145,29 @@ def test_a_span_that_comes_too_late_is_counted_and_adds_nothing() -> None:
         assert made.outcomes()["late"] == 1
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_request_whose_span_was_shown_is_not_counted_again_when_its_record_comes(
+    is_closed: bool,
+) -> None:
+    """Nobody waits long for the record of an auxiliary request; it may come all the same."""
+    told = a_model_span(1200, 1300, id=WAIT, request_id="req_2", query_source_safe="auto_mode")
+    record = a_request(1300, "req_2", {"query_source": "auto_mode"}, span=IN_TURN)
+    with _pipeline() as made:
+        _arrive(made, [*PROMPTED, a_model_span(), told], at_ms=1300)
+        made.wait(T0_MS + 1300, T0_MS + 1300 + SPAN_SETTLE_MS + 2 * SETTLE_MS)
+        if is_closed:
+            made.wait(T0_MS + 20_000, T0_MS + 20_000 + 2 * QUIET_MS)
+        late_ms = 2 * SPAN_SETTLE_MS + (2 * QUIET_MS if is_closed else 0)
+        _arrive(made, [record], at_ms=late_ms)
+        made.finish(T0_MS + late_ms)
+
+        (root,) = _roots(made)
+        generations = [s for s in _seen(made) if s.type == "generation"]
+        assert len(generations) == root.metadata["requests"] == 2
+        assert root.metadata["tokens.input"] == sum(s.usage["input"] for s in generations)
+        assert made.outcomes()["late"] == 1
+
+
 @pytest.mark.parametrize("span_settle_s", [4, 15])
 def test_a_promised_span_is_waited_for_so_long_and_no_longer(span_settle_s: int) -> None:
     with _pipeline(span_settle_s=span_settle_s) as made:
