@@ -1,5 +1,6 @@
 """The assemble step: atomic, bounded, and not stopped by a record that nobody expected."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.app.assembler import STEP_ENTRIES, Assembler
 from bridge.decode.claude_code.shapes import Row, Shape
@@ -80,6 +82,18 @@ def test_what_was_taken_in_and_what_came_of_it_become_true_together(made: Pipeli
     made.work(T0_MS)
 
     assert (made.ledger.watermark(), made.held(), made.outcomes()) == (1, 2, {})
+
+
+@pytest.mark.parametrize(("level", "told"), [(logging.DEBUG, 1), (logging.INFO, 0)])
+def test_closed_turns_are_told_to_those_who_debug(
+    made: Pipeline, caplog: pytest.LogCaptureFixture, level: int, told: int
+) -> None:
+    caplog.set_level(level)
+    made.post(batch([a_prompt(0), a_request(300)]))
+    with capture_logs() as lines:
+        made.finish(T0_MS)
+
+    assert [line["event"] for line in lines].count("turn.closed") == told
 
 
 def test_a_body_that_cannot_be_decoded_is_quarantined_whole(made: Pipeline, tmp_path: Path) -> None:
