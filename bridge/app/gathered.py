@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -37,10 +37,10 @@ class Work:
         self.outcomes = Counter[Outcome]()
 
 
-def tallies(work: Work) -> Counter[str]:
+def tallies(redacted: int, summaries: Iterable[Settled]) -> Counter[str]:
     """Secrets masked, and what session summaries say of the client's own accounts."""
-    counted = Counter[str]({REDACTED: work.redacted})
-    for part in (each.part for each in work.settled):
+    counted = Counter[str]({REDACTED: redacted})
+    for part in [each.part for each in summaries]:
         if type(part) is Summary:
             counted[COST_GAPS] += part.gap is not None
             counted[UNPRICED] += part.numbers.totals.unpriced

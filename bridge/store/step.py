@@ -48,7 +48,7 @@ class ConversationState(Protocol):
     def state(self) -> bytes: ...  # noqa: D102
 
 
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
+class Finished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An observation with its span bytes, and the records that ended in it: as in ``Settled``.
 
     Attributes:
