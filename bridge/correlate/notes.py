@@ -4,7 +4,7 @@ Minima, maxima and sums: any order gives the same.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bridge.correlate.halves import HALVES
 from bridge.correlate.state import LiveTurn, Order
@@ -163,6 +163,9 @@ NOTES: Mapping[type, Callable[[LiveTurn, Any, Order], None]] = {
     OtherSpan: _note_nothing,
 }
 """What an open turn learns from an event of a kind, given where it stands."""
+
+SUMMED: Final = frozenset({ModelRequest, ModelFailure, ToolDecision, ToolResult})
+"""Kinds of events with numbers that are added to the turn's, and must not be twice."""
 
 
 def _note_work(turn: LiveTurn, began_ms: int, ended_ms: int) -> None:

@@ -7,7 +7,7 @@ with the turn, to ``sessions`` which records are its.
 from typing import Final
 
 from bridge.correlate.halves import DECIDED, ENDED, HALVES, MOMENT, REQUEST, SPAWNS, TRACED
-from bridge.correlate.notes import NOTES, note_late, note_log, note_span, start_ms
+from bridge.correlate.notes import NOTES, SUMMED, note_late, note_log, note_span, start_ms
 from bridge.correlate.state import LiveTurn, OpenPart, Order, SpawnCall
 from bridge.model.events import AnyEvent, Record, ToolDecision, ToolResult, UserPrompt
 from bridge.model.outcomes import Outcome
@@ -67,13 +67,13 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
         outcome = _take_in(turn, event, order, arrived_ms)
     else:
         outcome = _add(turn, event, order, arrived_ms)
-    if outcome is not None:
-        return outcome  # what has been told is not told, and not counted, once more
+    if outcome is not None and kind in SUMMED:
+        return outcome  # what was told already is not counted once more
     if turn.closed_by is None:
         NOTES[kind](turn, event, order)
     else:
         note_late(turn, event)
-    return None
+    return outcome
 
 
 def has_open_tool(turn: LiveTurn) -> bool:
