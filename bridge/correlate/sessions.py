@@ -62,7 +62,7 @@ def turn_key(conversation: Conversation, event: AnyEvent) -> str | None:
     trace_id = event.otel_trace_id
     if trace_id is not None:
         key = _key_in_trace(conversation, trace_id, key, event)
-    if key is None or event.agent_id is None:
+    if key is None or not event.agent_id:
         return key
     is_sure = conversation.traces.get(trace_id or "") == key
     return settle_in(conversation.homes, event, key, is_sure=is_sure)
