@@ -15,6 +15,9 @@ PLACEHOLDERS = ("<REDACTED>",)
 SYNTHETIC_PROMPT = "<task-notification>"
 """How the prompt begins that a finished background agent puts in."""
 
+MCP_TOOL = "mcp_tool"
+"""What records call any tool of an MCP server."""
+
 SPAWNING_TOOLS = frozenset({"Agent", "Task"})
 """The sub-agent tool is ``Task`` up to 2.1.59 and ``Agent`` from 2.1.69."""
 
