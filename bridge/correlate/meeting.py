@@ -9,10 +9,12 @@ goes where its record puts it, since logs alone must give the same tree.
 from collections.abc import Callable
 
 from bridge.correlate.conversation import Conversation
-from bridge.correlate.halves import COMPLETE, HALVES
+from bridge.correlate.halves import COMPLETE, HALVES, RECORD, SPAN
+from bridge.correlate.sessions import Assigned, learn_trace
 from bridge.correlate.state import LiveTurn, OpenPart
 from bridge.correlate.turns import digest
 from bridge.model.events import AnyEvent, ToolDecision
+from bridge.model.spans import ModelSpan, ToolSpan
 
 KEPT_STRAYS = 64
 """Requests and calls with halves of two prompts, remembered per conversation."""
@@ -45,6 +47,34 @@ def meeting_turn(
             return _claimed(conversation, key, named, own, other)
         return _remembered(conversation, key, other_key)
     return named
+
+
+def met_by_id(
+    conversation: Conversation, turn_of: Callable[[str], LiveTurn | None]
+) -> list[Assigned]:
+    """Take out the waiting spans whose request or call a live turn has without its span."""
+    met, waiting = [], []
+    live = [turn for key in sorted(conversation.live)[:MOST_TURNS] if (turn := turn_of(key))]
+    for record in conversation.waiting:
+        key = _turn_without(live, record.event)
+        if key is None:
+            waiting.append(record)
+            continue
+        learn_trace(conversation, record.event.otel_trace_id or "", key)
+        met.append(Assigned(key, record))
+    conversation.waiting = waiting
+    return met
+
+
+def _turn_without(live: list[LiveTurn], event: AnyEvent) -> str | None:
+    if type(event) is not ModelSpan and type(event) is not ToolSpan:
+        return None
+    key, _ = HALVES[type(event)](event)
+    for turn in live:
+        part = turn.parts.get(key)
+        if part is not None and part.told & RECORD and not part.told & SPAN:
+            return turn.key
+    return None
 
 
 def _was_told_by_span(turn: LiveTurn, key: str) -> bool:

@@ -437,6 +437,25 @@ def test_a_request_is_told_once_where_its_span_and_its_record_name_two_prompts(
 
 
 @pytest.mark.parametrize("spans_first", [False, True])
+def test_a_request_that_names_a_prompt_of_another_session_is_told_once(spans_first: bool) -> None:
+    """After /clear Claude Code 2.1.126 asks for a title under the id of the prompt before it."""
+    logs: list[Item] = [
+        a_request(900, "req_9", {"query_source": "generate_session_title"}, prompt="p0"),
+        a_prompt(950),
+        a_request(1000),
+    ]
+    spans: list[Item] = [
+        a_model_span(850, 900, id=WAIT, parent=None, trace=OTHER_TRACE, request_id="req_9"),
+        a_model_span(),
+        a_turn(950, 1100),
+    ]
+    with _assembled(*([spans, logs] if spans_first else [logs, spans])) as made:
+        assert _kinds_by_trace(made) == [["agent", "generation"], ["agent", "generation"]]
+        assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
+        assert made.outcomes().get("late") is None
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
 def test_background_work_of_one_of_several_prompts_in_an_outside_trace_stays_with_it(
     spans_first: bool,
 ) -> None:
