@@ -11,7 +11,6 @@ their numbers, nothing for defaults. Strings that are no Unicode raise UnicodeEn
 """
 
 import struct
-import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -24,14 +23,12 @@ Attribute = Scalar | list[Scalar]
 _BYTE: Final = tuple(bytes((number,)) for number in range(256))
 _SHORT: Final = 126
 """Strings below it have one-byte lengths all the way up to their attribute's value."""
-_KEY, _VALUE, _TEXT, _INTEGER = 0x0A, 0x12, 0x0A, 0x18
-"""Tags of a KeyValue's two fields, and of an AnyValue's ``string_value`` and ``int_value``."""
+_TEXT, _INTEGER = 0x0A, 0x18
+"""Tags of an AnyValue's ``string_value`` and ``int_value``."""
 _MORE, _TWO_BYTES_END, _THREE_BYTES_END = 1 << 7, 1 << 14, 1 << 21
 """The bit of a varint's byte that says that another follows: where one byte, two and three end."""
-_STRING_OF: Final = tuple(bytes((_VALUE, size + 2, _TEXT, size)) for size in range(_SHORT))
-"""How a KeyValue's value begins when it is a short string, by the string's size."""
-_SHORT_STRING: Final = tuple(before[1:] for before in _STRING_OF)
-"""The same behind the value's tag."""
+_SHORT_STRING: Final = tuple(bytes((size + 2, _TEXT, size)) for size in range(_SHORT))
+"""How an AnyValue begins behind its tag when it is a short string, by the string's size."""
 _TRUE, _FALSE = b"\x02\x10\x01", b"\x02\x10\x00"
 _DOUBLE: Final = struct.Struct("<d").pack
 _UNPACK_DOUBLE: Final = struct.Struct("<d").unpack_from
@@ -42,8 +39,6 @@ _INT64_MASK: Final = (1 << 64) - 1
 _MAX_KEYS: Final = 1_024
 _MAX_WORDS: Final = 64
 """Of one key."""
-_MOST_AROUND_TEXT = 12
-"""A tag and two sizes stand between a key and its text, and a size has at most five bytes."""
 
 
 def varint(number: int) -> bytes:
@@ -220,48 +215,46 @@ def _behind_size(body: bytes) -> bytes:
 # others the key is known from the records before, so that only their text has to be taken out.
 
 
-class Key(dict[int, bytes]):
-    """How a KeyValue of this key begins if its value is a string, by the size of the whole.
+class Key:
+    """How a KeyValue of this key begins.
 
     ::
 
         0A key_size key  12 value_size  0A text_size | text
 
-    For a size that no string can have it is longer than that, so nothing begins with it. What
-    stands before short strings is remembered.
+    Attributes:
+        head: What stands before ``value_size``.
+        strings: Size of the whole → what stands before the text if the value is a string; sizes
+            of short strings that ``begin`` was asked for.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.head = sized(b"\x0a", name.encode()) + b"\x12"
+        self.strings: dict[int, bytes] = {}
 
-    def __missing__(self, size_bytes: int) -> bytes:
-        begin = self._begin(size_bytes)
-        if 0 <= size_bytes - len(begin) < _SHORT:  # so there are few
-            self[size_bytes] = begin
+    def begin(self, size_bytes: int) -> bytes:
+        """What stands before the text in a KeyValue of that size.
+
+        For a size that no string can have it is longer than that, so nothing begins with it.
+        """
+        value_bytes = _behind_its_size(size_bytes - len(self.head))
+        text_bytes = _behind_its_size(value_bytes - 1)
+        if text_bytes < 0:
+            return bytes(size_bytes + 1)
+        begin = self.head + varint(value_bytes) + b"\x0a" + varint(text_bytes)
+        if text_bytes < _SHORT:  # so there are few
+            self.strings[size_bytes] = begin
         return begin
 
-    def _begin(self, size_bytes: int) -> bytes:
-        behind_key = size_bytes - len(self.head)
-        for text_bytes in range(behind_key - 3, max(behind_key - _MOST_AROUND_TEXT, -1), -1):
-            value = b"\x0a" + varint(text_bytes)
-            begin = self.head + varint(len(value) + text_bytes) + value
-            if len(begin) + text_bytes == size_bytes:
-                return begin
-        return bytes(size_bytes + 1)
 
-
-def short_string(field: bytes) -> tuple[str, str] | None:
-    """A KeyValue whose value is a short string; None for any other."""
-    try:
-        tag, key_size = field[0], field[1]
-        value = key_size + 2
-        text = value + 4
-        if tag == _KEY and key_size < _MORE and field[value:text] == _STRING_OF[len(field) - text]:
-            return sys.intern(field[2:value].decode()), field[text:].decode()
-    except (IndexError, ValueError):
-        pass
-    return None
+def _behind_its_size(size_bytes: int) -> int:
+    """How many bytes a varint tells that stands before them and is counted with them."""
+    behind = size_bytes - 1
+    most, least = _MORE, 0
+    while behind >= most:
+        behind, most, least = behind - 1, most << 7, most
+    return behind if behind >= least else -1
 
 
 def number(value: bytes) -> float | None:

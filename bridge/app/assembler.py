@@ -268,7 +268,7 @@ class Assembler:
                 _take_records([item], correlator, work)
             case Measurement():
                 work.redacted += item.redacted
-                work.seen.note(item)
+                work.seen.note_measurement(item)
                 correlator.measure(item)
             case Foreign(span=ForeignSpan() as span):
                 work.redacted += span.redacted
@@ -287,6 +287,7 @@ class Assembler:
     ) -> None:
         changes = correlator.take_changes()
         finished = self._all_finished(work)
+        summaries = [each for each in work.settled if type(each.part) is Summary]
         read_on = (work.watermark, work.progress) != (self._watermark, self._progress)
         if not (read_on or changes.any):
             return
@@ -301,9 +302,9 @@ class Assembler:
                 outcomes=Counter(changes.outcomes) + work.outcomes,
                 at_ms=now_ms,
                 forwarded=work.forwarded,
-                tallies=tallies(work),
+                tallies=tallies(work.redacted, summaries),
                 counts=work.seen.counts(),
-                summaries=[summary_trace(s) for s in work.settled if type(s.part) is Summary],
+                summaries=[summary_trace(each) for each in summaries],
                 scores=self._scores(changes),
                 looks_done=changes.looks.done,
                 looks_planned=changes.looks.planned,
@@ -373,9 +374,9 @@ class Assembler:
 
 
 def _take_records(records: Sequence[Record], correlator: Correlator, work: Work) -> None:
+    work.redacted += sum([record.redacted for record in records])
+    work.seen.note_records(records)
     for record in records:
-        work.redacted += record.redacted
-        work.seen.note(record)
         correlator.fold(record)
 
 

@@ -4,11 +4,12 @@ Repetitions count again here: these numbers tell what clients send, not what it 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 from bridge.decode.claude_code.known import is_known_measure, unknown_names
 from bridge.metrics.usage import label_value
 from bridge.model.counted import Counts, Series
-from bridge.model.events import Record
+from bridge.model.events import Origin, Record
 from bridge.model.measures import Measurement
 
 
@@ -16,23 +17,29 @@ class Seen:
     """Records by their client's version, and the names that are not known."""
 
     def __init__(self) -> None:
-        self._versions: list[str] = []
+        self._origins: list[Origin] = []
         self._unknown: Counter[tuple[str, str]] = Counter()
 
-    def note(self, item: Record | Measurement) -> None:
-        """Count one record or data point."""
-        self._versions.append(item.origin.service_version or "unknown")
-        if type(item) is Record:
-            if unknown := unknown_names(item.event):
+    def note_records(self, records: Sequence[Record]) -> None:
+        """Count neighbours in a request."""
+        self._origins += [record.origin for record in records]
+        for record in records:
+            if unknown := unknown_names(record.event):
                 self._unknown.update(unknown)
-        elif type(item) is Measurement and not is_known_measure(item.point.measure):
-            self._unknown["metric", label_value(item.point.measure)] += 1
+
+    def note_measurement(self, measurement: Measurement) -> None:
+        """Count one data point."""
+        self._origins.append(measurement.origin)
+        measure = measurement.point.measure
+        if not is_known_measure(measure):
+            self._unknown["metric", label_value(measure)] += 1
 
     def counts(self) -> Counts:
         """All of it as series."""
+        told = Counter([origin.service_version or "unknown" for origin in self._origins])
         versions = {
             Series("client_records", told=(("version", label_value(version)),)): n
-            for version, n in Counter(self._versions).items()
+            for version, n in told.items()
         }
         return versions | {
             Series("unknown_names", (("kind", kind),), (("name", name),)): n

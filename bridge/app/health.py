@@ -51,8 +51,8 @@ class Health:
             numbers = self._numbers()
         except StoreError as error:
             return {"status": "degraded", "reason": str(error)} | own
-        if self._room.is_full:
-            return {"status": "degraded", "reason": self._room.reason} | own | numbers
+        if trouble := self._room.trouble:
+            return {"status": "degraded", "reason": trouble} | own | numbers
         return {"status": "ok"} | own | numbers
 
     def _own(self) -> dict[str, object]:

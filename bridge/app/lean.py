@@ -22,8 +22,11 @@ user sets wins."""
 
 
 def command(module: str, *arguments: object) -> list[str]:
-    """The command line that runs a module lean."""
-    return [sys.executable, "-m", "bridge.app.lean", module, *map(str, arguments)]
+    """The command line that runs a module lean.
+
+    With ``-P``: the folder in which somebody started the bridge may hold a ``random.py`` of theirs.
+    """
+    return [sys.executable, "-P", "-m", "bridge.app.lean", module, *map(str, arguments)]
 
 
 def environment() -> Mapping[str, str]:

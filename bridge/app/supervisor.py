@@ -227,7 +227,7 @@ def claim(folder: Path) -> int:
     Raises:
         BridgeError: The folder cannot be used, or another bridge uses it.
     """
-    advice = "another with BRIDGE_DATA_DIR or --data-dir."
+    advice = "another with BRIDGE_DATA_DIR or --data-dir (demo: --keep)."
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

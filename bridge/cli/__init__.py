@@ -20,6 +20,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from bridge.cli.arguments import PROG, make_parser
 from bridge.cli.printing import FAILED, USAGE, fail, tell
@@ -42,10 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("interrupted")
-    except BrokenPipeError:
-        # The reader is gone (`| head`); what Python would still flush at exit goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+    except OSError as error:
+        is_reader_gone = isinstance(error, BrokenPipeError)  # `| head`
+        return _flush_nowhere(FAILED if is_reader_gone else fail(_worded(error)))
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
@@ -70,6 +70,21 @@ def _write_anything(*streams: object) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _flush_nowhere(code: int) -> int:
+    """What Python would still flush at its exit cannot be written either."""
+    with suppress(OSError, ValueError):  # ValueError: a stdout that is no file
+        stdout = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+    return code
+
+
+def _worded(error: OSError) -> str:
+    """A file or a stream that cannot be used, and for one of somebody else's what to do."""
+    where = f"cannot use {error.filename}" if error.filename else "cannot write"
+    owner = "; run this as the user whose it is, or with sudo"
+    return f"{where}: {error.strerror}{owner if isinstance(error, PermissionError) else ''}"
 
 
 def _refuse(error: ConfigError) -> int:

@@ -80,5 +80,6 @@ def _write(file: Path, environment: dict[str, str], *, managed: bool) -> None:
     backup = files.write(file, after, before, mode=mode)
     print_lines(merging.difference(before, after, str(file)))
     again = f"{PROG} claude-settings{' --managed' if managed else ''} --undo"
-    tell(f"{file} written, what was there is in {backup}\n`{again}` takes it back")
+    kept = f"{file} written, what was there is in {backup}" if before else f"{file} is new"
+    tell(f"{kept}\n`{again}` takes it back")
     tell("a claude that runs keeps its telemetry as it was: start it anew")

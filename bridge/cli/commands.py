@@ -29,7 +29,7 @@ from bridge.cli.printing import (
 from bridge.config import Config, LoadedConfig, example_file, http_endpoint
 from bridge.errors import BridgeError, ConfigError
 from bridge.langfuse.wire import decode_span
-from bridge.model.views import TraceView
+from bridge.model.views import SessionSummary, TraceView
 from bridge.store.reader import LedgerReader
 from bridge.terminal import captures, choice, progress, records, sending, sessions, settings, traces
 
@@ -55,12 +55,22 @@ def list_sessions(args: argparse.Namespace) -> int:
     if args.json:
         print_json([records.session_record(each) for each in shown])
     elif on_terminal():
-        console().print(sessions.sessions_table(shown))
+        _print_table(shown)
     else:
         print_lines(sessions.sessions_lines(shown))
     if len(found) > len(shown):
         tell(f"only the newest {len(shown)} are listed; --limit N lists more")
+    if not found:
+        tell(f"no session is kept so far; `{PROG} doctor` says what lacks")
     return OK
+
+
+def _print_table(shown: Sequence[SessionSummary]) -> None:
+    out = console()
+    table = sessions.sessions_table(shown, width=out.width)
+    out.print(table)
+    if missing := sessions.left_out(table):
+        tell(f"no room for {', '.join(missing)}: a wider terminal, a pipe and --json have all")
 
 
 def show(args: argparse.Namespace) -> int:
@@ -90,6 +100,9 @@ def send(args: argparse.Namespace) -> int:
     if str(UNAUTHENTICATED) in summary.refused:
         advice = f'set {sending.HEADERS_VARIABLE}="Authorization=Bearer TOKEN"'
         tell(f"the endpoint knows no such sender: {advice}")
+    if sending.UNREACHABLE in summary.refused:
+        where = to.base.geturl()
+        tell(f"nobody answers at {where}: `{PROG} run` starts the bridge, --endpoint names another")
     return OK if summary.complete else FAILED
 
 

@@ -43,7 +43,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         yield from versions.findings(os.environ)
         return
     except BridgeError as error:
-        yield failed("tokens", str(error), "correct or remove the tokens file")
+        yield failed("tokens", str(error), "correct the file, or run this as the bridge's user")
         return
     for check in (*CHECKS, *([send] if args.send else [])):
         with _waiting(check.__name__, subject):

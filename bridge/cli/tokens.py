@@ -5,7 +5,9 @@ The text of a token is printed once, when it is made, and is kept nowhere.
 
 import argparse
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from bridge.cli.arguments import PROG
 from bridge.cli.printing import OK, print_json, print_lines, tell
 from bridge.config import Config
 from bridge.errors import BridgeError
@@ -32,10 +34,14 @@ def new(args: argparse.Namespace, config: Config) -> int:
     """Make a token, keep its digest, and print it with the line that sets it."""
     text = new_token()
     try:
-        fixed = fixed_of(args.tags or "")
-        token = Token(name=check_name(args.name), digest=digest_of(text), fixed=fixed)
+        name = check_name(args.name)
     except TokenError as error:
         raise BridgeError(str(error)) from error
+    try:
+        fixed = fixed_of(args.tags or "")
+    except TokenError as error:
+        raise BridgeError(f"--tags {args.tags}: {error}") from error
+    token = Token(name=name, digest=digest_of(text), fixed=fixed)
     is_first = not config.tokens and not config.tokens_path.exists()
     token_file.rewrite(config.tokens_path, lambda lines: _with(lines, token, config))
     _print_new(text, token, args)
@@ -54,6 +60,8 @@ def list_all(args: argparse.Namespace, config: Config) -> int:
         print_json([dict(zip(COLUMNS, row, strict=True)) for row in rows])
     else:
         print_lines("\t".join(row) for row in (COLUMNS, *rows))
+    if not rows:
+        tell(_none_left(path) if path.exists() else f"none; `{PROG} token new NAME` makes one")
     return OK
 
 
@@ -66,6 +74,8 @@ def revoke(args: argparse.Namespace, config: Config) -> int:
     else:
         raise _unknown(args.name)
     tell(f"token {args.name} revoked in {config.tokens_path}")
+    if not config.tokens and not token_file.read(config.tokens_path):
+        tell(_none_left(config.tokens_path))
     return OK
 
 
@@ -74,6 +84,12 @@ ACTIONS: Mapping[str, Callable[[argparse.Namespace, Config], int]] = {
     "list": list_all,
     "revoke": revoke,
 }
+
+
+def _none_left(path: Path) -> str:
+    """As long as the file is there, being empty does not open the bridge to everybody."""
+    again = "remove the file and start the bridge anew to need no tokens any more"
+    return f"{path} has no token left, so nobody may send: make one, or {again}"
 
 
 def _with(lines: list[str], token: Token, config: Config) -> list[str]:

@@ -258,7 +258,7 @@ class Builder:
         key = f"p:{event.key.hex()}"
         part = Moment(
             key=key,
-            owner=event.agent_id,
+            owner=event.agent_id if event.agent_id in self._turn.agents else None,
             event=event,
             shown_ms=shown_ms,
             moved=not low_ms <= event.time_ms <= high_ms,
@@ -376,5 +376,6 @@ def frozen_facts(turn: LiveTurn) -> TurnFacts:
 
 def _is_interrupted(turn: LiveTurn) -> bool:
     """A person's prompt that nothing followed; built-in commands need no answer."""
-    did_nothing = turn.last_ms is None and not turn.agents and not has_open_tool(turn)
-    return did_nothing and not (turn.prompt and turn.prompt.built_in)
+    if turn.prompt is None or turn.prompt.built_in:
+        return False
+    return turn.last_ms is None and not turn.agents and not has_open_tool(turn)

@@ -118,5 +118,10 @@ def is_half_told(turn: LiveTurn) -> bool:
 def looks_finished(turn: LiveTurn) -> bool:
     """Whether the main thread's latest work is one that a turn can end with."""
     if turn.last_main is None:
-        return turn.prompt is not None and turn.prompt.built_in
+        prompt = turn.prompt
+        if prompt is None or not prompt.built_in:
+            return False
+        return not prompt.asks or turn.last_ms is not None
+    if turn.going_on is not None and turn.going_on[1] == turn.last_request:
+        return False  # the tool it stopped for may be waiting for a person
     return turn.last_main_finishes

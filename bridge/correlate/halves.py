@@ -27,7 +27,7 @@ RECORD: Final = 1
 COMPLETE: Final = 2
 """There is the record that makes it an observation of its own."""
 REQUEST: Final = 4
-"""There is a model request that succeeded."""
+"""There is the record of a model request, whether it succeeded or not."""
 DECIDED: Final = 8
 """It was decided whether a tool may run."""
 ENDED: Final = 16
@@ -52,7 +52,7 @@ def _request(event: ModelRequest) -> Half:
 
 
 def _failure(event: ModelFailure) -> Half:
-    return f"g:{event.request_id or event.key.hex()}", RECORD | COMPLETE
+    return f"g:{event.request_id or event.key.hex()}", RECORD | COMPLETE | REQUEST
 
 
 def _answer(event: ModelAnswer) -> Half:

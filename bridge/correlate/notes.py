@@ -4,7 +4,7 @@ Minima, maxima and sums: any order gives the same.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bridge.correlate.halves import HALVES
 from bridge.correlate.state import LiveTurn, Order
@@ -76,7 +76,7 @@ def _note_request(turn: LiveTurn, event: ModelRequest, order: Order) -> None:
         if event.purpose is _AGENT:
             _note_unidentified(turn, event)
         else:
-            _note_main(turn, order, True)
+            _note_main(turn, order, True, request_id=event.request_id)
 
 
 def _note_failure(turn: LiveTurn, event: ModelFailure, order: Order) -> None:
@@ -95,7 +95,7 @@ def _note_answer(turn: LiveTurn, event: ModelAnswer, order: Order) -> None:
         return
     if event.purpose is _AGENT:
         _note_unidentified(turn, event)
-    elif event.purpose is _MAIN and (turn.answer is None or turn.answer.order < order):
+    elif event.purpose is not _AUXILIARY and (turn.answer is None or turn.answer.order < order):
         turn.answer = event
 
 
@@ -129,6 +129,18 @@ def _note_part_of_span(turn: LiveTurn, event: SpanEvent, _order: Order) -> None:
     _note_work(turn, event.began_ms, event.time_ms)
 
 
+def _note_model_span(turn: LiveTurn, event: ModelSpan, order: Order) -> None:
+    _note_work(turn, event.began_ms, event.time_ms)
+    if (
+        event.goes_on
+        and event.request_id is not None
+        and event.agent_id is None
+        and event.purpose not in {_AGENT, _AUXILIARY}
+        and (turn.going_on is None or turn.going_on[0] < order)
+    ):
+        turn.going_on = (order, event.request_id)
+
+
 def _note_nothing(_turn: LiveTurn, _event: AnyEvent, _order: Order) -> None:
     """It merely happens: the turn's work is not longer for it."""
 
@@ -144,13 +156,16 @@ NOTES: Mapping[type, Callable[[LiveTurn, Any, Order], None]] = {
     AgentCompleted: _note_completion,
     PointEvent: _note_point,
     TurnSpan: _note_part_of_span,
-    ModelSpan: _note_part_of_span,
+    ModelSpan: _note_model_span,
     ToolSpan: _note_part_of_span,
     ToolWait: _note_part_of_span,
     ToolRun: _note_part_of_span,
     OtherSpan: _note_nothing,
 }
 """What an open turn learns from an event of a kind, given where it stands."""
+
+SUMMED: Final = frozenset({ModelRequest, ModelFailure, ToolDecision, ToolResult})
+"""Kinds of events with numbers that are added to the turn's, and must not be twice."""
 
 
 def _note_work(turn: LiveTurn, began_ms: int, ended_ms: int) -> None:
@@ -162,7 +177,11 @@ def _note_work(turn: LiveTurn, began_ms: int, ended_ms: int) -> None:
 
 
 def _note_main(
-    turn: LiveTurn, order: Order, finishes: bool, failure: ModelFailure | None = None
+    turn: LiveTurn,
+    order: Order,
+    finishes: bool,
+    failure: ModelFailure | None = None,
+    request_id: str | None = None,
 ) -> None:
     """The main thread's latest work tells whether the turn may end with it, or fail."""
     if turn.last_main is None or turn.last_main < order:
@@ -171,6 +190,8 @@ def _note_main(
             turn.last_main_finishes = finishes
         if turn.failure is not failure:
             turn.failure = failure
+        if turn.last_request is not request_id:
+            turn.last_request = request_id
 
 
 def _note_unidentified(turn: LiveTurn, event: ModelRequest | ModelFailure | ModelAnswer) -> None:

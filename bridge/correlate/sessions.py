@@ -14,6 +14,7 @@ import bisect
 
 import msgspec
 
+from bridge.correlate.activity import Activity
 from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.conversation import (
     KEPT_PROMPTS,
@@ -77,10 +78,14 @@ def goes_on_alone(conversation: Conversation, turn: LiveTurn) -> bool:
 def turn_key_of_span(conversation: Conversation, event: AnyEvent) -> str | None:
     """The turn a span belongs to by its trace, if that is known."""
     conversation.traced = True
-    trace_id = event.otel_trace_id or ""
-    if type(event) is TurnSpan and event.otel_parent_id and conversation.has_logs:
-        conversation.traces[trace_id] = OF_SEVERAL  # from outside: the next prompt is in it too
-    return conversation.traces.get(trace_id) or None
+    _note_outside_trace(conversation, event)
+    return conversation.traces.get(event.otel_trace_id or "") or None
+
+
+def _note_outside_trace(conversation: Conversation, span: AnyEvent) -> None:
+    """Keep in mind that a trace came from outside: the next prompt may be in it too."""
+    if type(span) is TurnSpan and span.otel_parent_id and conversation.has_logs:
+        conversation.traces[span.otel_trace_id or ""] = OF_SEVERAL
 
 
 def _key_in_trace(
@@ -188,9 +193,35 @@ def assign(
             assigned.append(Assigned(None, record, Outcome.LATE))
         else:
             waiting.append(record)
+    if assigned and waiting:
+        waiting = _without_known(conversation, waiting, assigned)
     expired = bool(waiting) and all(_passed(patience.idle_ms, r, now_ms) for r in waiting)
     conversation.waiting = [] if expired else waiting
     return [*assigned, *(_without_prompt(waiting) if expired else [])]
+
+
+def _without_known(
+    conversation: Conversation, waiting: list[Record], assigned: list[Assigned]
+) -> list[Record]:
+    """Those left that wait on; spans whose trace a later one has just told go with it."""
+    left: list[Record] = []
+    for record in waiting:
+        key = _turn_of_known_trace(conversation, record.event)
+        if key:
+            assigned.append(Assigned(key, record))
+        else:
+            left.append(record)
+    return left
+
+
+def _turn_of_known_trace(conversation: Conversation, event: AnyEvent) -> str | None:
+    """The turn of a span that waited for its trace to be known; what it says counts from then."""
+    if not isinstance(event, SpanEvent):
+        return None
+    known = conversation.traces.get(event.otel_trace_id or "")
+    if known:
+        _note_outside_trace(conversation, event)
+    return known or None
 
 
 def is_undecided(conversation: Conversation, patience: Patience, *, now_ms: int) -> bool:
@@ -223,12 +254,15 @@ def _turn_of(
 ) -> str | None:
     """The turn a waiting record belongs to, if that is clear by now."""
     event = record.event
+    if known := _turn_of_known_trace(conversation, event):
+        return known
     if isinstance(event, SpanEvent) and not isinstance(event, OtherSpan):
         key = _turn_of_span(
             conversation, patience, record, logs_elsewhere=logs_elsewhere, now_ms=now_ms
         )
         if key and event.otel_trace_id:
             learn_trace(conversation, event.otel_trace_id, key)
+            _note_outside_trace(conversation, event)
         return key
     if not _passed(patience.settle_ms, record, now_ms):
         return None
@@ -250,9 +284,8 @@ def _turn_of_span(
     they are sent at all, it waits for them for as long as for anything.
     """
     event = record.event
-    known = conversation.traces.get(event.otel_trace_id or "")
-    if known or not isinstance(event, SpanEvent) or not _passed(patience.settle_ms, record, now_ms):
-        return known or None
+    if not isinstance(event, SpanEvent) or not _passed(patience.settle_ms, record, now_ms):
+        return None
     if mark := _prompt_of_span(conversation, event):
         doer = _tool_above(conversation, event) or event  # parts of a tool name no agent
         return known_home(conversation.homes, doer) or mark.turn_key
@@ -326,13 +359,19 @@ def _prompt_of(conversation: Conversation, event: AnyEvent) -> PromptMark | None
     marks = conversation.prompts
     place = bisect.bisect_right(marks, event.order, key=lambda m: m.order)
     before = marks[place - 1] if place else None
-    if before and not _restarted(before.sequence, event.sequence):
+    if before and not _restarted(conversation.activity, before, event):
         return before
     return marks[place] if place < len(marks) else None
 
 
-def _restarted(before: int | None, then: int | None) -> bool:
-    return before is not None and then is not None and then < before
+def _restarted(activity: Activity, before: PromptMark, event: AnyEvent) -> bool:
+    """Whether another process has begun since: its numbers, or some before them, are lower."""
+    told = before.sequence
+    if told is None or event.sequence is None:
+        return False
+    return event.sequence < told or any(
+        before.order < first <= event.order and first[1] <= told for first, _ in activity.runs
+    )
 
 
 def _without_prompt(records: list[Record]) -> list[Assigned]:

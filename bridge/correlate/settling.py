@@ -201,10 +201,13 @@ class Cut:
             self._build.moments(keys)
 
     def _has_place(self, part: OpenPart) -> bool:
-        turn = self._turn
-        if not self._passed(self._patience.settle_ms, part.touched_ms) and not self._idle:
-            return False
-        event_ms = part.events[0].time_ms
+        turn, event = self._turn, part.events[0]
+        if not self._idle:
+            if not self._passed(self._patience.settle_ms, part.touched_ms):
+                return False
+            if event.agent_id is not None and event.agent_id not in turn.agents:
+                return False  # no work of that agent has told of it yet
+        event_ms = event.time_ms
         inside = turn.prompt is not None and turn.prompt.time_ms < event_ms <= (turn.last_ms or 0)
         return turn.closed_by is not None or inside
 

@@ -85,7 +85,9 @@ def as_request(span: ModelSpan) -> ModelRequest | ModelFailure:
         "parameters": span.parameters,
     }
     if span.success:
-        return ModelRequest(**common, usage=span.usage, cost_picousd=None, ttft_ms=span.ttft_ms)
+        told_ms = span.ttft_ms
+        ttft_ms = None if told_ms is None else min(span.retried_ms + told_ms, common["duration_ms"])
+        return ModelRequest(**common, usage=span.usage, cost_picousd=None, ttft_ms=ttft_ms)
     return ModelFailure(**common, error=span.error, status_code=span.status_code)
 
 

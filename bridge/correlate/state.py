@@ -87,6 +87,8 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True, gc=False):
         first_ms: Start of the earliest work; the turn's start when it has no prompt.
         last_ms: End of the latest work; the turn's end. What merely happens does not move it.
         last_main: Order and kind of the main thread's latest work.
+        last_request: The id of the request that this was, if it was one.
+        going_on: Order and id of the latest request that stopped for a tool, as spans tell.
         unidentified_ms: Start times of sub-agent requests that do not say which agent.
         taken_ms: Where point events were put.
         closed_by: Why the root was made; None while it has not been.
@@ -128,10 +130,17 @@ class LiveTurn(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     start_ms: int = 0
     end_ms: int = 0
     left: set[str] = set()
+    last_request: str | None = None
+    going_on: tuple[Order, str] | None = None
 
     def order(self) -> Order:
-        """Where the turn stands among the prompts of its conversation."""
-        return self.prompt_order or (self.first_ms or 0, -1, b"")
+        """Where the turn stands among the prompts of its conversation: its prompt, else its work.
+
+        Of some turns there is neither: their prompt is still to come, or was lost.
+        """
+        if self.prompt_order or self.first_ms is None:
+            return self.prompt_order or self.origin_order
+        return (self.first_ms, -1, b"")
 
     def held(self) -> int:
         """Records folded in whose observation has not left."""

@@ -7,7 +7,7 @@ with the turn, to ``sessions`` which records are its.
 from typing import Final
 
 from bridge.correlate.halves import DECIDED, ENDED, HALVES, MOMENT, REQUEST, SPAWNS, TRACED
-from bridge.correlate.notes import NOTES, note_late, note_log, note_span, start_ms
+from bridge.correlate.notes import NOTES, SUMMED, note_late, note_log, note_span, start_ms
 from bridge.correlate.state import LiveTurn, OpenPart, Order, SpawnCall
 from bridge.model.events import AnyEvent, Record, ToolDecision, ToolResult, UserPrompt
 from bridge.model.outcomes import Outcome
@@ -63,13 +63,17 @@ def fold(turn: LiveTurn, record: Record, order: Order) -> Outcome | None:
         note_log(turn, event)
     if is_prompt or turn.prompt is None:
         _note_origin(turn, record, order)
+    if is_prompt or kind is TurnSpan:
+        outcome = _take_in(turn, event, order, arrived_ms)
+    else:
+        outcome = _add(turn, event, order, arrived_ms)
+    if outcome is not None and kind in SUMMED:
+        return outcome  # what was told already is not counted once more
     if turn.closed_by is None:
         NOTES[kind](turn, event, order)
     else:
         note_late(turn, event)
-    if is_prompt or kind is TurnSpan:
-        return _take_in(turn, event, order, arrived_ms)
-    return _add(turn, event, order, arrived_ms)
+    return outcome
 
 
 def has_open_tool(turn: LiveTurn) -> bool:
@@ -96,8 +100,9 @@ def _take_in(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> 
 def _add(turn: LiveTurn, event: AnyEvent, order: Order, arrived_ms: int) -> Outcome | None:
     """Put an event to the other halves of its part, unless that has left.
 
-    A gateway may give the same request id twice, and both cost money: another request with it is a
-    part of its own. What left on a span's word alone is the same request, though, and counted then.
+    A gateway may give the same request id twice, and both cost money, or failed: another request
+    with it is a part of its own. What left on a span's word alone is the same request, though, and
+    counted then.
     """
     key, told = HALVES[type(event)](event)
     if event.otel_trace_id:

@@ -6,7 +6,7 @@ request body, or in a system prompt. Names that the team itself gives (``member=
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -70,10 +70,11 @@ class Identity:
     def persons(self, *attributes: Mapping[str, Value]) -> frozenset[str]:
         """What the attributes that name a person say."""
         told = (
-            text(value)
+            text(item)
             for holder in attributes
             for name, value in holder.items()
             if is_person(name)
+            for item in _scalars(value)
         )
         return frozenset(filter(None, told))
 
@@ -129,6 +130,15 @@ def is_person(name: str) -> bool:
     if name.startswith(_PREFIXES):
         return name not in _GROUPS
     return name.rsplit(".", 1)[-1].lower() in _LAST_PARTS or name == "langfuse.user.id"
+
+
+def _scalars(value: Value) -> Iterator[Value]:
+    """The values in a value; most are none but themselves."""
+    if isinstance(value, list | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _scalars(item)
+    else:
+        yield value
 
 
 def _is_telling(person: str) -> bool:

@@ -1,4 +1,4 @@
-"""Attributes of log records, read with what the records before have taught.
+"""Fields → values: attributes of log records, read with what the records before have taught.
 
 A record begins with attributes that say who it is from, the same in all records of a session: its
 *head*. Behind it stand the event's own, in an order that depends on little more than the event's
@@ -7,8 +7,9 @@ model), and records that have all of these in common are of one *pattern*. So th
 and not read, the steady values are looked up all at once, and of the others the keys are compared
 and not read. What differs in any way is read as the official classes read it.
 
-All that is learnt has one budget of bytes. When it is used up, everything is forgotten and learnt
-anew, so nobody who sends ever new names and values makes it grow.
+All that is learnt here has one budget of bytes. When it is used up, everything is forgotten and
+learnt anew, so nobody who sends ever new names and values makes it grow. Names of attributes have
+no meaning here, but for the event's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bridge.decode.attributes import Value
+from bridge.decode.patterns import FIRST_OF_EVENT, Pattern, pattern_in_order
 from bridge.decode.picking import pick
-from bridge.protowire import Key, number, short_string
+from bridge.protowire import Key, number
 
 BUDGET_BYTES: Final = 8_000_000
 """What 1,500 sessions at a time and their prompts need, about."""
@@ -30,9 +32,6 @@ MAX_REMEMBERED_BYTES: Final = 160
 MAX_PATTERNS: Final = 512
 """Of one layout; where there are more, one of its attributes is not as steady as it seemed."""
 MAX_HEAD_BYTES: Final = 4_096
-
-FIRST_OF_EVENT: Final = "event.name"
-"""The first attribute that is the event's own, in all clients known."""
 _FIRST: Final = Key(FIRST_OF_EVENT).head
 _SCALARS: Final = frozenset({str, bool, int, float})
 
@@ -95,22 +94,6 @@ class Head:
 
 
 @dataclass(slots=True, eq=False)
-class Pattern:
-    """What records have in common whose own attributes differ in fresh values only.
-
-    Records that have the same have the same object, so what was found out about one holds for all.
-
-    Attributes:
-        names: Of the attributes: first those whose values are ``steady``, then the others.
-        order: The same names as they stand in the record; the first is steady.
-    """
-
-    names: tuple[str, ...]
-    order: tuple[str, ...]
-    steady: tuple[Value, ...]
-
-
-@dataclass(slots=True, eq=False)
 class _Attribute:
     """One attribute of layouts, and which values it had so far, by the bytes of the field."""
 
@@ -129,7 +112,8 @@ class _Layout:
 
     Attributes:
         steady: Picks the fields that are looked up together, in ``patterns``.
-        texts: Place of each that nearly always is a new text, and how such fields begin.
+        texts: Place of each that nearly always is a new text, how such fields begin as far as it is
+            known, and the key that tells it of any.
         others: Place of each that is neither, and what is known of it.
     """
 
@@ -142,7 +126,8 @@ class _Layout:
         self.attributes = attributes
         self.order = tuple(each.key.name for each in attributes)
         self.names = self.steady(self.order) + self.fresh(self.order)
-        self.texts = [(at, attributes[at].key) for at in fresh]
+        keys = [attributes[at].key for at in fresh]
+        self.texts = [(at, key.strings, key) for at, key in zip(fresh, keys, strict=True)]
         self.others = [(at, attributes[at].known, attributes[at]) for at in others]
         self.patterns: dict[tuple[bytes, ...], Pattern] = {}
 
@@ -158,9 +143,9 @@ class _Layout:
         return max(zip(values, steady, strict=True), key=lambda found: found[0])[1]
 
 
-Told = tuple[Head, tuple[str, ...], list[Value], tuple[str, ...], Pattern | None]
-"""The attributes of a record: those of its head, names and values of its own, names of its own
-without a value, and its pattern as far as it is known."""
+Told = tuple[Head, Pattern, list[Value]]
+"""The attributes of a record: those of its head, and its own, whose values stand in the order of
+the pattern's names; None where one has no value."""
 
 
 class AttributeReader:
@@ -205,7 +190,7 @@ class AttributeReader:
         if known := self._heads.get(key) if of_head else place:
             return known
         self._usual = end
-        made = self._made(place, of_head, dict(map(self._pair, of_head)))
+        made = self._made(place, of_head, dict(map(self._parse, of_head)))
         return self._remembered(key, sum(map(len, of_head)), made)
 
     def head_of_strings(self, place: Head, fields: list[Any], told: dict[str, str]) -> Head:
@@ -229,9 +214,13 @@ class AttributeReader:
             return self._learn(head, own)
         try:
             values: list[Value] = [*pattern.steady]
-            for at, begins in layout.texts:
+            for at, begins, key in layout.texts:
                 told = own[at]
-                text = told.removeprefix(begins[len(told)])
+                try:
+                    begin = begins[len(told)]
+                except KeyError:
+                    begin = key.begin(len(told))
+                text = told.removeprefix(begin)
                 if text is told:  # bytes that begin otherwise are given back as they are
                     return self._read_each(head, layout, pattern, own)
                 values.append(text.decode())
@@ -239,7 +228,7 @@ class AttributeReader:
                 values.append(known.get(own[at]) or self._fresh(attribute, own[at]))
         except (_OtherLayoutError, UnicodeDecodeError):
             return self._learn(head, own)
-        return head, layout.names, values, (), pattern
+        return head, pattern, values
 
     def _read_each(self, head: Head, layout: _Layout, pattern: Pattern, own: list[bytes]) -> Told:
         """The same where a value that mostly is a new text is none."""
@@ -247,7 +236,7 @@ class AttributeReader:
             fresh = list(map(self._fresh, layout.fresh(layout.attributes), layout.fresh(own)))
         except _OtherLayoutError:
             return self._learn(head, own)
-        return head, layout.names, [*pattern.steady, *fresh], (), pattern
+        return head, pattern, [*pattern.steady, *fresh]
 
     def _fresh(self, attribute: _Attribute, told: bytes) -> Value:
         """A value that is not steady.
@@ -266,7 +255,7 @@ class AttributeReader:
 
     def _learn(self, head: Head, own: list[bytes]) -> Told:
         """Read everything, and remember it for the records to come."""
-        pairs = list(map(self._pair, own))
+        pairs = list(map(self._parse, own))
         told = dict(pairs)
         if is_regular(head, told, len(own)) and _may_be_first(own, pairs):
             self._remember_pattern(self._layout(head, own, told), own, tuple(told.values()))
@@ -285,13 +274,10 @@ class AttributeReader:
             layout.patterns[told] = Pattern(layout.names, layout.order, steady)
             self._spend(sum(map(len, told)) + len(told) * OBJECT_BYTES)
 
-    def _pair(self, told: bytes) -> Pair:
-        return short_string(told) or self._parse(told)
-
     def _pair_of(self, key: Key, told: bytes) -> Pair:
         """The same where the key is likely to be this one: numbers are read without a parser."""
         value = number(told[len(key.head) :]) if told.startswith(key.head) else None
-        return self._pair(told) if value is None else (key.name, value)
+        return self._parse(told) if value is None else (key.name, value)
 
     def _made(self, place: Head, fields: list[Any], told: Mapping[str, Value]) -> Head:
         made = place.with_attributes(told)
@@ -359,12 +345,9 @@ def attributes_behind(head: Head, own: dict[str, Value], count: int) -> Told:
 
     Where something is told twice the later counts, and the record is one without a head.
     """
-    if is_regular(head, own, count):
-        return head, tuple(own), list(own.values()), (), None
-    told = head.attributes | own
-    given = {name: value for name, value in told.items() if value is not None}
-    unset = tuple(told.keys() - given.keys())
-    return head.place or head, tuple(given), list(given.values()), unset, None
+    if not is_regular(head, own, count):
+        own, head = head.attributes | own, head.place or head
+    return head, pattern_in_order(tuple(own), own.get(FIRST_OF_EVENT)), list(own.values())
 
 
 def _may_be_first(own: Sequence[bytes], pairs: Sequence[Pair]) -> bool:

@@ -1,4 +1,4 @@
-"""The two encodings of an OTLP logs request, read alike: bytes → raw log records.
+"""Bytes → fields: the two encodings of an OTLP logs request, read alike, give raw log records.
 
 Leaves to ``claude_code`` what the records mean, to ``layouts`` what need not be read again.
 """
@@ -13,14 +13,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 
 from bridge.decode.attributes import Value
 from bridge.decode.envelope import inflated, json_scopes
-from bridge.decode.layouts import (
-    FIRST_OF_EVENT,
-    AttributeReader,
-    Head,
-    Pattern,
-    Told,
-    attributes_behind,
-)
+from bridge.decode.layouts import AttributeReader, Head, Told, attributes_behind
+from bridge.decode.patterns import FIRST_OF_EVENT, Pattern
 from bridge.decode.values import (
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
@@ -64,17 +58,13 @@ class RawLog(msgspec.Struct, frozen=True, gc=False):
     """The same with the attributes apart that many records begin with.
 
     Attributes:
-        names: Of the record's own attributes, whose values are ``values``; none of them is None.
-        unset: Names of attributes without a value.
-        pattern: What is known of the names and of some values; None where they stand in the
-            record's order.
+        pattern: What is known of the record's own attributes: their names, and some values.
+        values: All values of these, in the order of ``pattern.names``.
     """
 
     head: Head
-    names: tuple[str, ...]
+    pattern: Pattern
     values: list[Value]
-    unset: tuple[str, ...]
-    pattern: Pattern | None
     time_unix_ns: int
     event_name: str
     body: str | None
@@ -84,10 +74,8 @@ class RawLog(msgspec.Struct, frozen=True, gc=False):
     @property
     def attributes(self) -> dict[str, Value]:
         """All attributes, in the record's order."""
-        own = dict(zip(self.names, self.values, strict=True))
-        if self.pattern is not None:
-            own = {name: own[name] for name in self.pattern.order}
-        return self.head.attributes | own | dict.fromkeys(self.unset)
+        own = dict(zip(self.pattern.names, self.values, strict=True))
+        return self.head.attributes | {name: own[name] for name in self.pattern.order}
 
     @property
     def whole(self) -> WholeLog:
@@ -168,15 +156,13 @@ class LogReader:
             if not of_head or fields[:of_head] != head.fields:
                 head = self._attributes.head(place, fields)
                 of_head = len(head.fields)
-            behind, names, values, unset, pattern = read(head, fields[of_head:])
+            behind, pattern, values = read(head, fields[of_head:])
             trace_id, span_id = record.trace_id, record.span_id
-            has_name = is_name_enough and names and names[0] == FIRST_OF_EVENT and values[0]
+            has_name = is_name_enough and pattern.event_name
             raw = RawLog(
                 behind,
-                names,
-                values,
-                unset,
                 pattern,
+                values,
                 record.time_unix_nano or record.observed_time_unix_nano,
                 "" if has_name else record.event_name,
                 None if has_name else _text(record.body),

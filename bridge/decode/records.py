@@ -197,14 +197,12 @@ class Decoder:
                 raw, found = self._privacy.guarded_log(raw)
             sender = self._sender = self._senders.of(raw.head, request.fixed)
         try:  # a subscript, as a call of ``get`` costs twice as much
-            shape = sender.shapes[raw.pattern] if raw.pattern else None
+            shape = sender.shapes[raw.pattern]
         except KeyError:
-            shape = None
-        shape = shape or claude_code.shape_of(raw, sender)
+            shape = claude_code.shape_of(raw, sender)
         if shape.tells_sender:
             sender = self._senders.telling(raw.head, raw.attributes, request.fixed)
-        repeat = 0 if shape.is_numbered else _twin(raw, shape.name, twins)
-        event, clamped = claude_code.decode(raw, sender, shape, request.received_at_ms, repeat)
+        event, clamped = claude_code.decode(raw, sender, shape, request.received_at_ms, twins)
         if clamped or found or self._may_remove:
             event = self._allowed(event, clamped | _masked(found or {}))
         return Record(
@@ -264,14 +262,6 @@ class Decoder:
             hidden = told_by_trace(frozenset(raw.resource), self._identity)
             self._hidden_by = raw.resource, hidden
         return hidden
-
-
-def _twin(raw: RawLog, name: str, twins: dict[bytes, int]) -> int:
-    """How many records just like it the request had before."""
-    key = claude_code.record_key(raw, name, 0)
-    before = twins.get(key, 0)
-    twins[key] = before + 1
-    return before
 
 
 def _part(request: ExportRequest, piece: bytes) -> ExportRequest:

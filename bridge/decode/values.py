@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -49,13 +50,13 @@ def proto_attributes(pairs: Iterable[KeyValue]) -> dict[str, Value]:
 
 
 def proto_pair(field: bytes) -> tuple[str, Value]:
-    """The attribute in a KeyValue message.
+    """The attribute in a KeyValue message, its name as the one object that is compared fastest.
 
     Raises:
         DecodeError: It is none.
     """
     pair = KeyValue.FromString(field)
-    return pair.key, pair.value.string_value or _value(pair.value, 0)
+    return sys.intern(pair.key), pair.value.string_value or _value(pair.value, 0)
 
 
 def _value(value: AnyValue, depth: int) -> Value:

@@ -65,7 +65,11 @@ def _usage(name: str, help_text: str, *labels: str, unit: float = 1.0) -> Family
 
 FAMILIES: Final = (
     _gauge("build_info", "The version that runs; always 1.", "version", "python"),
-    _gauge("healthy", "1 while both files can be read, else 0, and then most others are absent."),
+    _gauge(
+        "healthy",
+        "1 while both files can be read and written, else 0; while they cannot be read, most others"
+        " are absent.",
+    ),
     _gauge("uptime_seconds", "Since the receiving process started."),
     _counter("records_accepted", "Log records, points and spans that were answered with success."),
     _gauge("records_held", "Records that are accepted and not at their end yet."),

@@ -17,7 +17,7 @@ MAX_SERIES_DEFAULT: Final = 1_000
 Labels = tuple[tuple[str, str], ...]
 
 
-class Series(msgspec.Struct, frozen=True, cache_hash=True):
+class Series(msgspec.Struct, frozen=True, cache_hash=True, gc=False):
     """One number of those with the same name. Those who count often make it once and keep it.
 
     Attributes:

@@ -8,13 +8,13 @@ from bridge.model.observations import MetadataValue
 
 
 class Purpose(StrEnum):
-    """What a model request was for. Only MAIN can be the answer to the prompt."""
+    """What a model request was for."""
 
     MAIN = "main"
     AGENT = "agent"
     AUXILIARY = "auxiliary"
     UNKNOWN = "unknown"
-    """Clients that do not say; they do not export answers either."""
+    """Clients that do not say; then it is taken for MAIN."""
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):

@@ -24,6 +24,7 @@ class UserPrompt(Event, frozen=True, kw_only=True, tag="user_prompt"):
     Attributes:
         text: None when the client or the content policy keeps it back.
         command: Name of a slash command, without the slash.
+        asks: Whether it is a built-in command that has the model work all the same.
     """
 
     text: str | None
@@ -31,6 +32,7 @@ class UserPrompt(Event, frozen=True, kw_only=True, tag="user_prompt"):
     command: str | None = None
     built_in: bool = False
     synthetic: bool = False
+    asks: bool = False
 
 
 class ModelRequest(Event, frozen=True, kw_only=True, tag="model_request"):

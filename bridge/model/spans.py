@@ -40,8 +40,11 @@ class ModelSpan(SpanEvent, frozen=True, kw_only=True, tag="model_span"):
 
     Attributes:
         usage: As in ``ModelRequest``; empty for a failed request.
+        ttft_ms: From the start of the last attempt to its first token.
         attempts: How often it was tried.
         stop_reason: Why the model stopped.
+        goes_on: Whether it stopped for a tool, whose result it is asked with again.
+        retried_ms: From the start of the first attempt to that of the last; 0 if there was one.
     """
 
     request_id: str | None
@@ -55,6 +58,8 @@ class ModelSpan(SpanEvent, frozen=True, kw_only=True, tag="model_span"):
     stop_reason: str | None = None
     purpose: Purpose = Purpose.UNKNOWN
     parameters: dict[str, str] = msgspec.field(default_factory=dict)
+    retried_ms: int = 0
+    goes_on: bool = False
 
 
 class ToolSpan(SpanEvent, frozen=True, kw_only=True, tag="tool_span"):

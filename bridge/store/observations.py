@@ -4,7 +4,6 @@ Works on the ledger's connection, inside its transactions. What becomes of them 
 """
 
 import sqlite3
-from binascii import unhexlify
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,7 +22,7 @@ KEPT_TRACES: Final = 8_192
 """Traces whose number is remembered; beyond it all are forgotten, and found again one by one."""
 
 Row = tuple[object, ...]
-"""What ``_INSERT`` takes."""
+"""What ``_INSERT`` or ``_INSERT_FORWARDED`` takes."""
 
 
 class KnownTraces(dict[str, int]):
@@ -61,7 +60,7 @@ def insert(
         _row(position, traces[each.observation.trace_id], each, at_ms)
         for position, each in enumerate(finished, last + 1)
     ]
-    new = _insert(connection, rows, [each.span for each in finished], last)
+    new = _insert(connection, _INSERT, rows, [each.span for each in finished], last)
     return [each for each, is_new in zip(finished, new, strict=True) if is_new]
 
 
@@ -77,7 +76,8 @@ def insert_forwarded(
         _forwarded_row(position, traces[each.foreign.trace_id], each, at_ms)
         for position, each in enumerate(forwarded, last + 1)
     ]
-    return sum(_insert(connection, rows, [each.span for each in forwarded], last))
+    spans = [each.span for each in forwarded]
+    return sum(_insert(connection, _INSERT_FORWARDED, rows, spans, last))
 
 
 def last_position(connection: sqlite3.Connection) -> int:
@@ -86,14 +86,18 @@ def last_position(connection: sqlite3.Connection) -> int:
 
 
 def _insert(
-    connection: sqlite3.Connection, rows: Sequence[Row], spans: Sequence[bytes], last: int
+    connection: sqlite3.Connection,
+    statement: str,
+    rows: Sequence[Row],
+    spans: Sequence[bytes],
+    last: int,
 ) -> list[bool]:
     """Put rows in, and their spans under the same positions; which of them are new."""
     if not rows:
         return []
     blocks.write(connection, last + 1, spans)
     set_fact(connection, LAST_POSITION, str(last + len(rows)))
-    if connection.executemany(_INSERT, rows).rowcount == len(rows):
+    if connection.executemany(statement, rows).rowcount == len(rows):
         return [True] * len(rows)
     added = {position for (position,) in connection.execute(_ADDED, (last,))}
     return [row[0] in added for row in rows]
@@ -110,12 +114,12 @@ def _row(position: int, trace: int, finished: Finished, at_ms: int) -> Row:
     return (
         position,
         trace,
-        unhexlify(made.id),
+        bytearray.fromhex(made.id),
         facts.session_id,
         facts.user_id,
         _KINDS[made.kind],
-        made.parent_id is None,
-        made.level is _ERROR,
+        1 if made.parent_id is None else 0,
+        1 if made.level is _ERROR else 0,
         made.model,
         made.start_ms,
         made.end_ms,
@@ -124,31 +128,23 @@ def _row(position: int, trace: int, finished: Finished, at_ms: int) -> Row:
         facts.service_name,
         facts.service_version,
         at_ms,
-        None,
     )
 
 
 def _forwarded_row(position: int, trace: int, forwarded: Forwarded, at_ms: int) -> Row:
     """Another program's span, which is passed on in the envelope that it came in."""
     foreign = forwarded.foreign
-    service = foreign.attributes.get("service.name", "")
-    nobody = no_model = no_cost = no_usage = no_version = None
     return (
         position,
         trace,
-        unhexlify(foreign.span_id),
+        bytearray.fromhex(foreign.span_id),
         foreign.session_id,
-        nobody,
         "foreign",
-        foreign.is_root,
-        False,
-        no_model,
+        int(foreign.is_root),
+        0,
         foreign.start_ms,
         foreign.end_ms,
-        no_cost,
-        no_usage,
-        service,
-        no_version,
+        foreign.attributes.get("service.name", ""),
         at_ms,
         forwarded.envelope,
     )
@@ -157,8 +153,13 @@ def _forwarded_row(position: int, trace: int, forwarded: Forwarded, at_ms: int) 
 _INSERT: Final = (
     "INSERT INTO observations (position, trace, span_id, session_id, user_id, kind, is_root,"
     " is_error, model, start_ms, end_ms, cost_picousd, usage, service_name, service_version,"
-    " changed_at_ms, envelope) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " changed_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (trace, span_id) DO NOTHING"
+)
+_INSERT_FORWARDED: Final = (
+    "INSERT INTO observations (position, trace, span_id, session_id, kind, is_root, is_error,"
+    " start_ms, end_ms, service_name, changed_at_ms, envelope)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (trace, span_id) DO NOTHING"
 )
 _ADDED: Final = "SELECT position FROM observations WHERE position > ?"
 _NEW_TRACE: Final = "INSERT INTO traces (trace_id) VALUES (?)"

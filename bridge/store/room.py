@@ -5,7 +5,8 @@ Left to others: making room (the worker, which deletes what Langfuse has). Damag
 set aside do not count: nobody deletes them but a person, and until then receiving should go on.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,6 +21,10 @@ RETRY_AFTER_S: Final = 2
 WANTED: Final = 0.9
 """The share of the bound above which delivered history is deleted early, before anybody is
 refused."""
+
+TROUBLE_S: Final = 60.0
+"""How long a commit that failed is told of: whoever was refused comes again within seconds, and
+where nobody does, nobody knows whether it would fail still."""
 
 BYTES_PER_MIB: Final = 1_048_576
 
@@ -47,11 +52,19 @@ class BoundedInbox:
         max_bytes: The bound.
     """
 
-    def __init__(self, inbox: _Appends, folder: Path, max_bytes: int) -> None:
+    def __init__(
+        self,
+        inbox: _Appends,
+        folder: Path,
+        max_bytes: int,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._inbox = inbox
         self._folder = folder
         self.max_bytes = max_bytes
         self.used_bytes = 0
+        self._now_s = now_s
+        self._failed: tuple[float, str] | None = None
         self.measure()
 
     def append(self, requests: Sequence[ExportRequest]) -> None:
@@ -62,7 +75,12 @@ class BoundedInbox:
         """
         if self.is_full:
             raise IntakeUnavailableError(self.reason, RETRY_AFTER_S)
-        self._inbox.append(requests)
+        try:
+            self._inbox.append(requests)
+        except IntakeUnavailableError as error:
+            self._failed = (self._now_s(), error.reason)
+            raise
+        self._failed = None
         self.used_bytes += sum(len(request.body) for request in requests)
 
     def measure(self) -> None:
@@ -73,6 +91,14 @@ class BoundedInbox:
     def is_full(self) -> bool:
         """Whether nothing is taken now."""
         return self.used_bytes > self.max_bytes
+
+    @property
+    def trouble(self) -> str | None:
+        """Why requests are refused now, for a person; None while they are taken."""
+        if self.is_full:
+            return self.reason
+        lasts = self._failed is not None and self._now_s() < self._failed[0] + TROUBLE_S
+        return self._failed[1] if self._failed and lasts else None
 
     @property
     def reason(self) -> str:

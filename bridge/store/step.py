@@ -48,7 +48,7 @@ class ConversationState(Protocol):
     def state(self) -> bytes: ...  # noqa: D102
 
 
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
+class Finished(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An observation with its span bytes, and the records that ended in it: as in ``Settled``.
 
     Attributes:
@@ -129,11 +129,11 @@ def turn_rows(step: Step) -> Iterator[tuple[object, ...]]:
             turn.key,
             trace_id,
             turn.session_id,
-            turn.live,
+            1 if turn.live else 0,
             turn.held,
             turn.started_ms,
             step.at_ms,
-            False,
+            0,
             turn.state,
         )
     for summary in step.summaries:
@@ -141,11 +141,11 @@ def turn_rows(step: Step) -> Iterator[tuple[object, ...]]:
             summary.key,
             summary.trace_id,
             summary.session_id,
-            False,
+            0,
             0,
             summary.started_ms,
             step.at_ms,
-            True,
+            1,
             b"",
         )
 
@@ -155,7 +155,7 @@ def conversation_rows(step: Step) -> Iterator[tuple[object, ...]]:
     for conversation in step.conversations:
         yield (
             conversation.key,
-            conversation.live,
+            1 if conversation.live else 0,
             conversation.held,
             step.at_ms,
             conversation.state,

@@ -23,6 +23,9 @@ DEFAULT_WAIT_S = 1.0
 TIMEOUT_S = 60.0
 SUCCESS = range(200, 300)
 
+UNREACHABLE = "unreachable"
+"""In place of a status where nobody answered."""
+
 
 class EndpointError(Exception):
     """An address that nothing can be posted to; the text says why."""
@@ -49,7 +52,7 @@ class Sent:
     @property
     def ending(self) -> str:
         """The status, or the word for its absence."""
-        return "unreachable" if self.status is None else str(self.status)
+        return UNREACHABLE if self.status is None else str(self.status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

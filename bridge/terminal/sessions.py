@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Literal
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -27,22 +28,60 @@ COLUMNS = (
     "prs",
 )
 NUMBERS = {"prompts", "duration", "cost", "tools", "errors", "active", "lines", "commits", "prs"}
+LEFT_OUT_FIRST = (
+    *("prs", "commits", "lines", "active", "model", "duration", "tools", "errors", "tokens"),
+    *("user", "prompts"),
+)
+"""What a narrow terminal goes without, in this order: whose it is and what it cost stay longest."""
+GAP = 2
 NOT_TOLD = "-"
 STYLES = {"start": "dim", "user": "bold", "model": "cyan", "cost": "green"}
 
 
-def sessions_table(sessions: Sequence[SessionSummary], zone: tzinfo | None = None) -> Table:
-    """The table for a terminal; session ids are as short as ``show`` can tell them apart."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in COLUMNS:
-        table.add_column(name, justify=_justify(name), style=STYLES.get(name), overflow="fold")
+def sessions_table(
+    sessions: Sequence[SessionSummary], zone: tzinfo | None = None, *, width: int
+) -> Table:
+    """The table for a terminal; session ids are as short as ``show`` can tell them apart.
+
+    Columns that do not fit into ``width`` letters are left out: folded into one letter a line, no
+    column could be read. Kinds of tokens go before any column.
+    """
     shorts = formats.short_ids([session.session_id for session in sessions])
-    for session in sessions:
-        cells = dict(zip(COLUMNS, _cells(session, zone), strict=True))
-        cells["session"] = formats.line(shorts[session.session_id])
+    rows = [dict(zip(COLUMNS, _cells(session, zone), strict=True)) for session in sessions]
+    for session, row in zip(sessions, rows, strict=True):
+        row["session"] = formats.line(shorts[session.session_id])
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    columns = _fitting(rows, width)
+    for name in columns:
+        table.add_column(name, justify=_justify(name), style=STYLES.get(name), overflow="fold")
+    for session, row in zip(sessions, rows, strict=True):
         styles = {"errors": "bold red" if session.errors else "dim"}
-        table.add_row(*(Text(cell, style=styles.get(name, "")) for name, cell in cells.items()))
+        table.add_row(*(Text(row[name], style=styles.get(name, "")) for name in columns))
     return table
+
+
+def left_out(table: Table) -> list[str]:
+    """The columns that had no room in the table."""
+    there = {column.header for column in table.columns}
+    return [name for name in COLUMNS if name not in there]
+
+
+def _fitting(rows: list[dict[str, str]], width: int) -> list[str]:
+    """The columns that fit; shortens the rows' tokens where they do not."""
+    columns = list(COLUMNS)
+    if _needed(rows, columns) > width:
+        for row in rows:
+            row["tokens"] = row["tokens"].partition(" (")[0]
+    for name in LEFT_OUT_FIRST:
+        if _needed(rows, columns) <= width:
+            break
+        columns.remove(name)
+    return columns
+
+
+def _needed(rows: list[dict[str, str]], columns: list[str]) -> int:
+    widest = (max(cell_len(text) for text in (name, *(r[name] for r in rows))) for name in columns)
+    return sum(widest) + GAP * (len(columns) - 1)
 
 
 def sessions_lines(sessions: Sequence[SessionSummary], zone: tzinfo | None = None) -> list[str]:

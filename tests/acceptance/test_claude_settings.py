@@ -55,6 +55,18 @@ def test_it_writes_shows_what_changed_and_takes_it_back(file: Path) -> None:
     assert file.read_text() == BEFORE
 
 
+def test_a_file_that_is_new_has_nothing_to_be_kept(file: Path) -> None:
+    written = claude_settings(file, "--write")
+    undone = claude_settings(file, "--undo")
+
+    assert (
+        f"{file} is new\n`langfuse-bridge claude-settings --undo` takes it back" in written.stderr
+    )
+    assert "what was there" not in written.stderr
+    assert f"{file} is removed: it was new" in undone.stderr
+    assert list(file.parent.iterdir()) == []
+
+
 def test_what_another_place_replaces_is_a_warning(file: Path) -> None:
     attributes = "OTEL_RESOURCE_ATTRIBUTES"
     project = file.parents[2] / ".claude" / "settings.json"

@@ -113,6 +113,7 @@ def test_send_says_when_nobody_listens(tmp_path: Path) -> None:
 
     assert ended.returncode == 1
     assert "0 accepted" in ended.stderr
+    assert "nobody answers at http://127.0.0.1:1: `langfuse-bridge run` starts" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

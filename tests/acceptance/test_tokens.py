@@ -139,7 +139,10 @@ def test_a_new_token_is_printed_once_with_the_line_that_sets_it(tmp_path: Path) 
     ("words", "told"),
     [
         (["new", "a b"], "a token's name should be"),
-        (["new", "ada", "--tags", "research"], "should give attributes as KEY=VALUE"),
+        (
+            ["new", "ada", "--tags", "research"],
+            "--tags research: should give attributes",
+        ),
         (["revoke", "ada"], "there is no token named ada"),
     ],
 )
@@ -150,6 +153,19 @@ def test_what_cannot_be_done_is_said(tmp_path: Path, words: list[str], told: str
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_without_any_token_left_it_is_said_that_nobody_may_send(tmp_path: Path) -> None:
+    nothing = command("token", "list", "--data-dir", "data", cwd=tmp_path)
+    for name in ("ada", "bob"):
+        command("token", "new", name, "--data-dir", "data", cwd=tmp_path)
+    one = command("token", "revoke", "ada", "--data-dir", "data", cwd=tmp_path)
+    none = command("token", "revoke", "bob", "--data-dir", "data", cwd=tmp_path)
+    listed = command("token", "list", "--data-dir", "data", cwd=tmp_path)
+
+    assert nothing.stderr == "none; `langfuse-bridge token new NAME` makes one\n"
+    assert "nobody may send" not in one.stderr
+    assert all("has no token left, so nobody may send" in each.stderr for each in (none, listed))
 
 
 def test_the_tokens_file_can_be_anywhere(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ the raw records and spans, read with the OTLP classes alone, and with one anothe
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 
@@ -425,6 +426,19 @@ def test_spans_alone_tell_each_request_once_and_leave_its_cost_to_langfuse(captu
     assert len(generations) == len(_spans(capture, "llm_request"))
     assert "late" not in made.outcomes
     _assert_sound(made)
+
+
+def test_spans_alone_know_when_the_first_token_of_a_request_that_was_retried_came() -> None:
+    """A client's time to the first token is that of the last attempt."""
+    capture, name = "2.1.330/d-429-then-ok", "langfuse.observation.completion_start_time"
+    alone, with_records = (
+        next(s for s in made.of_prompts if s.type == "generation")
+        for made in (spans_alone(capture), fused(capture))
+    )
+    came = [datetime.fromisoformat(str(span.attributes[name])) for span in (alone, with_records)]
+
+    assert alone.metadata["attempts"] == 2
+    assert abs(came[0] - came[1]) < timedelta(milliseconds=20)
 
 
 @pytest.mark.parametrize("capture", FUSED)

@@ -178,6 +178,7 @@ def test_a_full_disk_is_answered_503_until_there_is_room(
         bodies = as_session(SUBAGENT, 7)
         until(lambda: post(bridge, bodies[0])[0] == 503, "the disk is full")
         assert post(bridge, bodies[0]) == (503, "2")
+        assert "full" in str(bridge.health()["reason"])
         filler.unlink()
         until(lambda: post(bridge, bodies[0])[0] == 200, "it is taken again")
         bridge.post(*bodies[1:])

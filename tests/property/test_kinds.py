@@ -81,7 +81,7 @@ def test_the_half_of_an_event_is_what_its_class_says(event: Any) -> None:
     assert key == _part_key(event)
     assert bool(told & halves.RECORD) == (not isinstance(event, _SPANS_OF_WORK))
     assert bool(told & halves.COMPLETE) == _completes(event)
-    assert bool(told & halves.REQUEST) == isinstance(event, ModelRequest)
+    assert bool(told & halves.REQUEST) == isinstance(event, (ModelRequest, ModelFailure))
     assert bool(told & halves.DECIDED) == isinstance(event, ToolDecision)
     assert bool(told & halves.ENDED) == _ends_tool(event)
     assert bool(told & halves.MOMENT) == isinstance(event, (PointEvent, UserPrompt))

@@ -11,11 +11,12 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from bridge.decode import claude_code
 from bridge.decode.attributes import Value, count, identifier, text
 from bridge.decode.claude_code.clamping import IDENTIFIERS, LIMITS, clamped_in_log
-from bridge.decode.claude_code.shapes import BLANKS, Numbers, is_printable
+from bridge.decode.claude_code.shapes import BLANKS, Numbers
 from bridge.decode.content import ContentPolicy
 from bridge.decode.identity import Identity
-from bridge.decode.layouts import FIRST_OF_EVENT, AttributeReader, Head
+from bridge.decode.layouts import AttributeReader, Head
 from bridge.decode.otlp import LogReader
+from bridge.decode.patterns import FIRST_OF_EVENT
 from bridge.decode.privacy import Privacy
 from bridge.decode.records import Decoder
 from bridge.decode.redaction import Redactor
@@ -66,10 +67,9 @@ def fields_of(pairs: Pairs) -> list[bytes]:
 
 def read(reader: AttributeReader, place: Head, fields: list[bytes]) -> dict[str, Value]:
     head = reader.head(place, fields)
-    behind, names, told, unset, _ = reader.read(head, fields[len(head.fields) :])
-    assert None not in told
+    behind, pattern, told = reader.read(head, fields[len(head.fields) :])
     of_head = dict(zip(behind.names, behind.values, strict=True))
-    own = dict(zip(names, told, strict=True)) | dict.fromkeys(unset)
+    own = dict(zip(pattern.names, told, strict=True))
     assert own.keys().isdisjoint(of_head)
     return of_head | own
 
@@ -202,10 +202,18 @@ def test_a_numbered_record_has_its_key_whatever_its_ids_are(told: tuple[Attribut
         assert bool(clamped) == ("bridge.clamped" in item.event.attributes)
 
 
-@few(400)
-@given(st.text() | st.text(st.characters(max_codepoint=130)))
-def test_what_is_printable_is_so_character_by_character(told: str) -> None:
-    assert is_printable(told) is told.isprintable()
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("own", [[], [("event.sequence", None)]], ids=["none", "without a value"])
+def test_twins_without_a_number_are_two_records(encoding: Encoding, own: Pairs) -> None:
+    pairs: Pairs = [("session.id", "s"), (FIRST_OF_EVENT, "odd"), *own]
+    request = batch([logged(pairs, 5)] * 2, encoding=encoding)
+    raw, _ = LogReader().read(request)
+
+    items = [item for item in decoder().decode(request) if isinstance(item, Record)]
+
+    keys = [item.event.key for item in items]
+    assert keys == [claude_code.record_key(raw, "odd", repeat) for repeat in range(2)]
+    assert len(set(keys)) == 2
 
 
 @few(400)

@@ -19,6 +19,7 @@ from bridge.model.delivery import PendingSpan
 from bridge.protowire import (
     Attribute,
     AttributeWriter,
+    Key,
     LogsRequest,
     fixed64,
     present,
@@ -178,3 +179,21 @@ def test_an_export_is_one_the_official_classes_read(batch: list[PendingSpan]) ->
     ]
     assert message.SerializeToString(deterministic=True) == export
     assert [span.SerializeToString() for span in found] == [each.span for each in batch]
+
+
+sizes = st.integers(0, 300) | st.integers(16_250, 16_600) | st.integers(2_097_100, 2_097_400)
+
+
+@few(200)
+@given(st.sampled_from(["a", "event.name", "k" * 130]), sizes)
+def test_what_begins_a_string_of_a_key_is_known_by_its_size(name: str, text_bytes: int) -> None:
+    key, text = Key(name), "x" * text_bytes
+    (message,) = key_values([(name, text)])
+    field = message.SerializeToString()
+
+    for size_bytes in (len(field), len(field) + 1):
+        begin = key.begin(size_bytes)
+        rest = size_bytes - len(begin)
+        told = KeyValue.FromString(begin + b"x" * rest) if rest >= 0 else None
+        assert told is None or (told.key, told.value.string_value) == (name, "x" * rest)
+    assert key.begin(len(field)) + text.encode() == field

@@ -1,7 +1,10 @@
+import errno
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -250,6 +253,42 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_traceback() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
+
+
+@pytest.mark.parametrize("command", ["sessions", "show x", "token list", "quarantine list"])
+def test_a_folder_that_cannot_be_looked_into_is_said_so(
+    command: str, tmp_path: Path, capsys: Captured
+) -> None:
+    folder = tmp_path / ("x" * 300)  # as root may look into any other
+    assert main([*command.split(), "--data-dir", str(folder)]) == 1
+    assert re.fullmatch(
+        rf"langfuse-bridge: cannot use {folder}/\w+(\.db)?: File name too long\n",
+        capsys.readouterr().err,
+    )
+
+
+def test_a_folder_of_somebody_else_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    denied = PermissionError(errno.EACCES, "Permission denied", "/var/lib/x/ledger.db")
+    monkeypatch.setattr(Path, "exists", Mock(side_effect=denied))
+    assert main(["sessions"]) == 1
+    assert capsys.readouterr().err == (
+        "langfuse-bridge: cannot use /var/lib/x/ledger.db: Permission denied;"
+        " run this as the user whose it is, or with sudo\n"
+    )
+
+
+def test_output_that_cannot_be_written_is_said_so_without_a_traceback() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device
+        ended = subprocess.run(
+            [sys.executable, "-m", "bridge", "check-config", "--example"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == b"langfuse-bridge: cannot write: No space left on device\n"
 
 
 def test_letters_the_terminal_lacks_are_escaped(tmp_path: Path) -> None:

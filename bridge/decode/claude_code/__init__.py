@@ -1,9 +1,20 @@
 """Claude Code's names → our events. The one folder that knows them.
 
-``names`` says which names there are, ``logs`` and ``events`` what the log records become,
-``metrics`` what the metric points become, ``spans`` what the spans become, ``clamping`` which of
-their values could not be taken as they were. ``senders`` and ``shapes`` hold what many log records
-have in common.
+To change what an attribute means, look for its name here:
+
+``names``     which names there are: placeholders, noise, what is shown and what has an own field
+``events``    log records: ``_KINDS`` names what each event is made of, its builder makes it
+``spans``     spans
+``metrics``   metric points
+``calls``     the arguments, title and sub-agent of a tool call
+``clamping``  which values have limits, and what is said of those that are beyond
+``known``     which names are not counted as unknown
+
+How a log record gets to its builder is in three more, none of which gives a name a meaning:
+
+``shapes``    a pattern of attributes → where each that its kind wants stands
+``senders``   a head → session, key and row of all records that have it
+``logs``      a record, by its sender and its shape → its key, its ids, its event
 """
 
 from bridge.decode.claude_code.clamping import clamped_in_span

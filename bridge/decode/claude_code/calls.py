@@ -1,12 +1,15 @@
 """What a decision about a tool call, or its result, tells of the call: arguments, title, agent."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from bridge.decode.attributes import identifier, json_object, text
 from bridge.decode.claude_code.names import PLACEHOLDERS, SPAWNING_TOOLS
+from bridge.model.observations import MetadataValue
+
+COMMITTED: Final = ("git_commit_id", "git_branch")
 
 
 def arguments_and_title(name: str, parameters: object, given: object) -> tuple[str | None, str]:
@@ -28,6 +31,14 @@ def arguments_and_title(name: str, parameters: object, given: object) -> tuple[s
         if isinstance(arguments.get("command"), str):
             return orjson.dumps(arguments | {"command": command}).decode(), title
     return content(given) or content(parameters), title
+
+
+def committed(parameters: object) -> dict[str, MetadataValue]:
+    """The commit that a call has made, which stands beside its arguments and is none of them."""
+    if not isinstance(parameters, str) or COMMITTED[0] not in parameters:
+        return {}
+    known = json_object(parameters)
+    return {key: told for key in COMMITTED if (told := text(known.get(key)))}
 
 
 def spawned(name: str, parameters: object, given: object) -> dict[str, str | None]:

@@ -1,5 +1,8 @@
 """Claude Code's log records → our events: how each is made of what its ``Kind`` names.
 
+Here attributes get their meaning. To read one more, name it in the event's entry of ``_KINDS``, and
+its builder finds it at the same place of ``log``: see ``Kind`` for which of them it belongs to.
+
 Where a name or a type changed between versions, both are read. An event of a name not listed here
 becomes a ``PointEvent`` with all its attributes.
 
@@ -10,16 +13,11 @@ such calls. So fields that few records have are put into ``rare`` and added afte
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bridge.decode.attributes import (
-    boolean,
-    identifier,
-    picousd,
-    picousd_from_micros,
-    text,
-)
-from bridge.decode.claude_code.calls import arguments_and_title, content, spawned
+from bridge.decode.attributes import boolean, identifier, picousd, picousd_from_micros, text
+from bridge.decode.claude_code.calls import arguments_and_title, committed, content, spawned
 from bridge.decode.claude_code.names import (
     ANSWER_FIELDS,
+    ASKING_COMMANDS,
     FAILURE_FIELDS,
     POINT_LEVELS,
     POINT_TEXT,
@@ -76,7 +74,7 @@ def purpose(source: str) -> Purpose:
 
 def _user_prompt(log: Log) -> AnyEvent:
     prompt, prompt_text, command, source = log.values
-    told = content(prompt) or content(prompt_text)
+    told, name = content(prompt) or content(prompt_text), text(command)
     return UserPrompt(
         key=log.key,
         session_id=log.session_id,
@@ -87,9 +85,10 @@ def _user_prompt(log: Log) -> AnyEvent:
         attributes=log.attributes,
         text=told,
         length=log.counts[0],
-        command=text(command),
+        command=name,
         built_in=source == "builtin",
         synthetic=bool(told and told.startswith(SYNTHETIC_PROMPT)),
+        asks=name in ASKING_COMMANDS,
     )
 
 
@@ -256,6 +255,8 @@ def _tool_result(log: Log) -> AnyEvent:
     duration_ms, result_bytes = log.counts
     error, error_type, parameters, given = log.values
     arguments, title = arguments_and_title(name, parameters, given)
+    if parameters is not None:
+        log.attributes.update(committed(parameters))
     if name in SPAWNING_TOOLS:
         log.rare |= spawned(name, parameters, given)
     if error is not None:

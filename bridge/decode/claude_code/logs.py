@@ -13,7 +13,6 @@ from bridge.decode.claude_code.events import AGENT_SOURCE, agent_type, kind_of
 from bridge.decode.claude_code.names import KEY_ATTRIBUTES, PREFIX
 from bridge.decode.claude_code.senders import KEY_BYTES, Sender
 from bridge.decode.claude_code.shapes import NAME, SOURCE, Log, Shape
-from bridge.decode.layouts import Pattern
 from bridge.decode.moments import AHEAD_MS, EARLIEST_MS, NS_PER_MS, is_plausible
 from bridge.decode.otlp import RawLog
 from bridge.decode.picking import Row
@@ -26,29 +25,18 @@ _BACKSLASH, _DELETE = 0x5C, 0x7F
 
 
 def shape_of(raw: RawLog, sender: Sender) -> Shape:
-    """How a record is to be read."""
-    try:
-        known = sender.shapes.get(raw.pattern or (raw.values[0], raw.names))
-    except (IndexError, TypeError):
-        known = None
-    return known or _new_shape(raw, sender)
-
-
-def _new_shape(raw: RawLog, sender: Sender) -> Shape:
-    """A shape, remembered if it depends on nothing but names and the name of the event."""
-    first = raw.values[0] if raw.names[:1] == (NAME,) else None
-    told = text(first or raw.attributes.get(NAME)) or raw.body or raw.event_name
+    """How a record is to be read; remembered if it depends on nothing but its pattern."""
+    told = text(raw.pattern.event_name or raw.attributes.get(NAME)) or raw.body or raw.event_name
     name = identifier(told.removeprefix(PREFIX)) or "unnamed"
-    pattern = raw.pattern or Pattern(raw.names, raw.names, ())
     kind, is_plain = kind_of(name), identifier(told) == told
-    shape = Shape(name, kind, sender.head.names, pattern, sender.hidden, is_plain=is_plain)
-    if told == first and isinstance(first, str):
-        sender.shapes.remember(raw.pattern or (first, raw.names), raw.names, shape)
+    shape = Shape(name, kind, sender.head.names, raw.pattern, sender.hidden, is_plain=is_plain)
+    if raw.pattern.event_name:
+        sender.shapes.remember(raw.pattern, shape)
     return shape
 
 
 def decode(
-    raw: RawLog, sender: Sender, shape: Shape, received_at_ms: int, repeat: int
+    raw: RawLog, sender: Sender, shape: Shape, received_at_ms: int, twins: dict[bytes, int]
 ) -> tuple[AnyEvent, dict[str, MetadataValue]]:
     """One log record → one event, and what to say of values that could not be taken as told.
 
@@ -57,7 +45,7 @@ def decode(
         sender: Who it is from.
         shape: How it is to be read.
         received_at_ms: When it reached us, Unix milliseconds; stands for a time that cannot be.
-        repeat: As for ``record_key``.
+        twins: How often the request had each record that has no number; changed.
     """
     row: Row = sender.row + raw.values
     time_ms = raw.time_unix_ns // NS_PER_MS
@@ -70,7 +58,7 @@ def decode(
     if type(sequence) is int and 0 <= sequence <= MAX_COUNT:
         key = _key(raw, sender, shape, row, ids)
     if key is None:
-        key, is_plain = record_key(raw, shape.name, repeat), False
+        key, is_plain = _key_among(twins, raw, shape.name), False
         ids, sequence = _identifiers(ids), count(sequence)
     if counts is None:
         counts, is_plain = shape.counts.all(row), False
@@ -107,10 +95,10 @@ def _key(raw: RawLog, sender: Sender, shape: Shape, row: Row, ids: Sequence[str]
     JSON that is ASCII and had nothing to escape has plain ids only.
     """
     prompt_id, request_id, call_id = ids[0], ids[1], ids[2]
-    number, ns = str(row[shape.sequence]), raw.time_unix_ns
-    own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
     if not (type(prompt_id) is str and type(request_id) is str and type(call_id) is str):
         return None
+    number, ns = str(row[shape.sequence]), raw.time_unix_ns
+    own = prompt_id or None, number, request_id or None, call_id or None, ns, shape.name
     told = orjson.dumps(own)
     is_short = len(told) <= shape.room_in_key
     has_only_plain = is_short and told.isascii() and _BACKSLASH not in told and _DELETE not in told
@@ -119,6 +107,14 @@ def _key(raw: RawLog, sender: Sender, shape: Shape, row: Row, ids: Sequence[str]
     key = sender.key.copy()
     key.update(told[1:])
     return key.digest()
+
+
+def _key_among(twins: dict[bytes, int], raw: RawLog, name: str) -> bytes:
+    """The ``record_key`` of a record among those of its request."""
+    key = record_key(raw, name, 0)
+    before = twins.get(key, 0)
+    twins[key] = before + 1
+    return record_key(raw, name, before) if before else key
 
 
 def record_key(raw: RawLog, name: str, repeat: int) -> bytes:

@@ -18,6 +18,11 @@ SYNTHETIC_PROMPT = "<task-notification>"
 MCP_TOOL = "mcp_tool"
 """What records call any tool of an MCP server."""
 
+ASKING_COMMANDS = frozenset(
+    {"compact", "init", "review", "security-review", "pr-comments", "insights"}
+)
+"""Built-in commands that have the model work, perhaps for minutes; the others end at once."""
+
 SPAWNING_TOOLS = frozenset({"Agent", "Task"})
 """The sub-agent tool is ``Task`` up to 2.1.59 and ``Agent`` from 2.1.69."""
 

@@ -8,22 +8,16 @@ import orjson
 from bridge.decode.attributes import Attributes, Value, identifier, text
 from bridge.decode.claude_code.clamping import clamped_in_log
 from bridge.decode.claude_code.shapes import BLANKS, Shape
-from bridge.decode.layouts import Head, Pattern
+from bridge.decode.layouts import Head
+from bridge.decode.patterns import Pattern, is_too_long
 from bridge.model.events import Origin
 
 KEY_BYTES = 8
 
 KEPT_SHAPES = 2_048
-MAX_NAMES, MAX_NAMES_CHARS = 200, 8_192
-"""Records with more or longer names have no shape that would be remembered."""
 
 
-ShapeKey = Pattern | tuple[Value, tuple[str, ...]]
-"""A record's pattern, else the event's name as it was told, and the names of the record's own
-attributes."""
-
-
-class Shapes(dict[ShapeKey, Shape]):
+class Shapes(dict[Pattern, Shape]):
     """Shapes by what records have in common.
 
     Args:
@@ -34,14 +28,14 @@ class Shapes(dict[ShapeKey, Shape]):
         self._others = others
         others.append(self)
 
-    def remember(self, key: ShapeKey, names: tuple[str, ...], shape: Shape) -> None:
-        """Keep a shape for the records to come, unless it is too large."""
-        if len(names) > MAX_NAMES or len(shape.name) + sum(map(len, names)) > MAX_NAMES_CHARS:
+    def remember(self, pattern: Pattern, shape: Shape) -> None:
+        """Keep a shape for the records to come, unless no other record has its pattern."""
+        if is_too_long(pattern.names, pattern.event_name or ""):
             return
         if sum(map(len, self._others)) >= KEPT_SHAPES:
             for shapes in self._others:
                 shapes.clear()
-        self[key] = shape
+        self[pattern] = shape
 
 
 class Sender:

@@ -1,4 +1,4 @@
-"""What the names of a record's attributes say, worked out once for all records with these names.
+"""Values → what is wanted of them: worked out once for all records of one pattern.
 
 A client writes the attributes of one kind of event in a few ways only. Where each field of the
 event stands among them, what of them is shown as metadata, what has to be within limits: all that
@@ -19,8 +19,8 @@ import orjson
 from bridge.decode.attributes import MAX_ID_CHARS, count, shown
 from bridge.decode.claude_code.clamping import COST, IDENTIFIERS, LIMITS, is_plain
 from bridge.decode.claude_code.names import ENVELOPE, OLDER_NAMES, SENDER
-from bridge.decode.layouts import Pattern
 from bridge.decode.moments import MAX_DURATION_MS
+from bridge.decode.patterns import Pattern
 from bridge.decode.picking import Row, pick
 from bridge.model.events import AnyEvent
 from bridge.model.observations import MetadataValue
@@ -42,7 +42,6 @@ NAME: Final = "event.name"
 _INTS: Final = frozenset({int})
 _PLAIN: Final = MAX_DURATION_MS
 """No limit of a whole number is lower, so numbers that together are not more are within theirs."""
-_DELETE: Final = "\x7f"
 _KEY_IDS: Final = 3
 """So many of ``IDS`` a record's key is made of."""
 _AROUND_IDS: Final = 19
@@ -149,7 +148,6 @@ class Shape:
         named = {at[each] for each in own if each in IDENTIFIERS and each != NAME}
         self.name, self.build, self.is_plain = name, kind.build, is_plain
         self.tells_sender = not (SENDER | hidden).isdisjoint(own)
-        self.is_numbered = "event.sequence" in at
         self.sequence = at.get("event.sequence", _NOTHING)
         self.ids = pick(ids)
         self.agent = pick(agent) if max(agent) > _NO_TEXT else None
@@ -181,7 +179,7 @@ class Shape:
             told = "".join(self._fresh_ids(row))
         except TypeError:  # one is a number
             return False
-        return len(told) <= self._spare_chars and is_printable(told)
+        return len(told) <= self._spare_chars and told.isprintable()
 
     def are_others_plain(self, row: Row) -> bool:
         """Whether nothing is beyond its limit that is neither an id nor a count of the kind."""
@@ -243,15 +241,6 @@ class Numbers:
     def all(self, row: Row) -> Sequence[int | None]:
         """The numbers, however they are written."""
         return list(map(count, self._all(row)))
-
-
-def is_printable(told: str) -> bool:
-    """Whether all characters can be shown, as ``str.isprintable``, which asks one by one.
-
-    Of ASCII, JSON has to escape all control characters but one, and JSON is written in blocks.
-    """
-    has_no_control = told.isascii() and len(orjson.dumps(told)) == len(told) + 2
-    return (has_no_control and _DELETE not in told) or told.isprintable()
 
 
 def _are_counts(told: Row) -> bool:

@@ -35,7 +35,7 @@ from bridge.decode.claude_code.names import (
     USAGE_KEYS,
 )
 from bridge.decode.claude_code.senders import session_and_conversation
-from bridge.decode.moments import moment_ms
+from bridge.decode.moments import NS_PER_MS, moment_ms
 from bridge.decode.otlp_spans import PARENT_IS_REMOTE, STATUS_ERROR, RawSpan
 from bridge.model.spans import ModelSpan, OtherSpan, ToolRun, ToolSpan, ToolWait, TurnSpan
 
@@ -86,6 +86,9 @@ OUTPUT_INPUTS = frozenset({"file_path", "bash_command"})
 """Attributes of ``tool.output`` that the span has too."""
 
 RUN_FIELDS = frozenset({"tool_use_id", "gen_ai.tool.call.id", "success", "error"})
+GOES_ON = frozenset({"tool_use", "pause_turn"})
+"""Reasons to stop after which the same turn has another request."""
+
 UNKNOWN = "unknown"
 """What up to 2.1.269 stands for the decision and its source when no person decided."""
 
@@ -170,6 +173,7 @@ def _request(span: _Span) -> ModelSpan:
     attributes = span.attributes
     success = _succeeded(span)
     parameters = {key: text(attributes.get(key)) for key in ("speed", "effort")}
+    stop_reason = _stop_reason(attributes)
     return ModelSpan(
         **span.header,
         request_id=identifier(attributes.get("request_id")),
@@ -180,7 +184,9 @@ def _request(span: _Span) -> ModelSpan:
         status_code=count(attributes.get("status_code")),
         ttft_ms=_ttft_ms(span),
         attempts=_attempts(span),
-        stop_reason=_stop_reason(attributes),
+        retried_ms=_retried_ms(span),
+        stop_reason=stop_reason,
+        goes_on=stop_reason in GOES_ON,
         purpose=purpose(text(attributes.get("query_source")) or ""),
         parameters={key: value for key, value in parameters.items() if value},
         attributes=shown_without(attributes, span.hidden | REQUEST_FIELDS),
@@ -201,6 +207,12 @@ def _attempts(span: _Span) -> int:
     """Up to 2.1.110 only the number of the last attempt is told."""
     told = sum(event.name == ATTEMPT for event in span.raw.events)
     return max(told, count(span.attributes.get("attempt")) or 1)
+
+
+def _retried_ms(span: _Span) -> int:
+    began = [event.time_unix_ns // NS_PER_MS for event in span.raw.events if event.name == ATTEMPT]
+    lasted_ms = span.header["time_ms"] - span.header["began_ms"]
+    return max(0, min(began[-1] - began[0], lasted_ms)) if began else 0
 
 
 def _stop_reason(attributes: Attributes) -> str | None:

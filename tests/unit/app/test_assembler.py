@@ -1,5 +1,6 @@
 """The assemble step: atomic, bounded, and not stopped by a record that nobody expected."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.app.assembler import STEP_ENTRIES, Assembler
 from bridge.decode.claude_code.shapes import Row, Shape
@@ -101,6 +103,18 @@ def test_after_a_failure_something_may_be_due_at_once(made: Pipeline) -> None:
     made.work(T0_MS)
     made.assembler.forget()
     assert made.assembler.due_ms == 0
+
+
+@pytest.mark.parametrize(("level", "told"), [(logging.DEBUG, 1), (logging.INFO, 0)])
+def test_closed_turns_are_told_to_those_who_debug(
+    made: Pipeline, caplog: pytest.LogCaptureFixture, level: int, told: int
+) -> None:
+    caplog.set_level(level)
+    made.post(batch([a_prompt(0), a_request(300)]))
+    with capture_logs() as lines:
+        made.finish(T0_MS)
+
+    assert [line["event"] for line in lines].count("turn.closed") == told
 
 
 def test_a_body_that_cannot_be_decoded_is_quarantined_whole(made: Pipeline, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.builders import (
     a_result,
     an_answer,
 )
-from tests.pipeline import Json, Logged, Seen, assemble, batch, of_prompts, pipeline
+from tests.pipeline import Json, Logged, Pipeline, Seen, assemble, batch, of_prompts, pipeline
 
 ROOT_SPAN = ("ab" * 16, "00" * 8)
 
@@ -245,6 +245,25 @@ def test_an_agents_sums_and_answer_are_its_own() -> None:
     assert (agent.start_ms, agent.end_ms) == (T0_MS + 1100, T0_MS + 2000)
 
 
+@pytest.mark.parametrize("knows_agents", [True, False])
+def test_an_event_hangs_below_its_agent_only_where_that_is_shown(knows_agents: bool) -> None:
+    """Hooks named their agent before requests did: then nothing else of that agent is known."""
+    hook = a_record("hook_execution_start", 1050, {"agent_id": "a1"})
+    named = [*_agent("a1", 1100, 2000)]
+    unnamed = [_asked(1300, "r1")]
+    with pipeline() as made:
+        _arrive(made, a_prompt(0), _call(1000, "c1"), hook)
+        _arrive(made, *(named if knows_agents else unnamed), at_ms=9_000)
+        _arrive(made, _returned(2001, "c1", 1001), a_request(2500, "r2"), at_ms=9_000)
+        made.finish(T0_MS + 9_000)
+        spans = {span.name: span for span in of_prompts(made.spans())}
+        (agent,) = (s for s in spans.values() if s.type == "agent" and s.parent_id)
+        (root,) = (s for s in spans.values() if s.parent_id is None)
+
+        shown = spans["hook_execution_start"].parent_id
+        assert shown == (agent.id if knows_agents else root.id)
+
+
 @pytest.mark.parametrize("missing", ["completion", "call", "both"])
 def test_an_agent_leaves_at_last_whatever_is_missing(missing: str) -> None:
     records: list[Logged] = [a_prompt(0), _call(1000, "c1"), *_agent("a1", 1100, 2000)]
@@ -326,6 +345,12 @@ def _assembled(*records: Logged) -> list[Seen]:
     assert made.held == 0
     assert made.accepted == sum(made.outcomes.values())
     return made.of_prompts
+
+
+def _arrive(made: Pipeline, *records: Logged, at_ms: int = 2_000) -> None:
+    """They come at that time, and what is due by then leaves."""
+    made.post(batch(records, T0_MS + at_ms))
+    made.work(T0_MS + at_ms)
 
 
 def _tree(*records: Logged) -> list[str]:

@@ -11,6 +11,7 @@ from tests.builders import (
     a_result,
     an_answer,
 )
+from tests.golden.fused.signals import span_batch
 from tests.pipeline import (
     IDLE_MS,
     QUIET_MS,
@@ -22,6 +23,7 @@ from tests.pipeline import (
     of_prompts,
     pipeline,
 )
+from tests.unit.correlate.test_spans import IN_TURN, a_model_span
 
 REJECT = {"decision": "reject", "source": "user_reject"}
 
@@ -85,6 +87,32 @@ def test_a_prompt_that_nothing_followed_is_interrupted() -> None:
         assert (root.start_ms, root.end_ms) == (T0_MS, T0_MS)
 
 
+def test_events_whose_prompt_never_came_stand_where_they_happened() -> None:
+    """What happens between prompts names the last one, which may be older than the bridge."""
+    with pipeline() as made:
+        _arrive(made, a_record("mcp_server_connection", 1000, {"status": "disconnected"}))
+        made.finish(T0_MS + 1000)
+        root, event = sorted(_spans(made), key=lambda s: s.start_ms)
+
+        assert (root.start_ms, event.start_ms) == (T0_MS + 1000, T0_MS + 1001)
+        assert (root.input, root.output) == ("[prompt not exported]", "[answer not exported]")
+        assert (root.level, event.parent_id) == ("DEFAULT", root.id)
+
+
+def test_a_mention_waits_for_the_prompt_that_it_is_in() -> None:
+    """It comes before its prompt, and the two may be in different requests."""
+    with pipeline() as made:
+        _arrive(made, a_prompt(0, prompt="p0"), a_request(1000, "r0", prompt="p0"))
+        _arrive(made, a_record("at_mention", 9_999))
+        made.work(T0_MS + 9_999 + SETTLE_MS)
+        _arrive(made, a_prompt(10_000 + SETTLE_MS, "@a"), a_request(15_000, "r1"))
+        made.finish(T0_MS + 15_000)
+        roots = [s for s in _spans(made) if s.parent_id is None]
+
+        assert [(s.input, s.metadata["requests"]) for s in roots] == [("Do it", 1), ("@a", 1)]
+        assert "user_prompt" not in {s.name for s in _spans(made)}
+
+
 def test_a_built_in_command_needs_no_answer() -> None:
     command = {"command_name": "exit", "command_source": "builtin"}
     with pipeline() as made:
@@ -93,6 +121,23 @@ def test_a_built_in_command_needs_no_answer() -> None:
 
         assert root is not None
         assert (root.output, root.level) == ("[no answer: /exit]", "DEFAULT")
+
+
+def test_a_built_in_command_that_asks_the_model_is_not_over_before_it_has() -> None:
+    """To compact a long session takes minutes, and nothing is told of it before its end."""
+    command = {"command_name": "compact", "command_source": "builtin"}
+    summary = {"query_source": "compact", "duration_ms": 4 * QUIET_MS}
+    with pipeline() as made:
+        _arrive(made, a_prompt(0, "/compact", command))
+        early = _root(made, 3 * QUIET_MS)
+        _arrive(made, a_request(4 * QUIET_MS, more=summary))
+        _arrive(made, a_record("compaction", 4 * QUIET_MS + 1, {"success": "true"}))
+        root = _root(made, 5 * QUIET_MS + SETTLE_MS)
+
+        assert early is None
+        assert root is not None
+        assert (root.output, root.metadata["requests"]) == ("[no answer: /compact]", 1)
+        assert root.end_ms == T0_MS + 4 * QUIET_MS + 1
 
 
 def test_a_persons_rejection_ends_a_turn() -> None:
@@ -233,6 +278,32 @@ def test_two_requests_of_one_request_id_both_cost_money() -> None:
         assert sum(s.cost or 0 for s in _spans(made)) * 1000 == 3
 
 
+def test_requests_of_one_request_id_that_failed_are_all_shown() -> None:
+    failed = {"error": "overloaded", "status_code": 529, "request_id": "same"}
+    with pipeline() as made:
+        _arrive(made, a_prompt(0, sequence=0))
+        for number in (1, 2):
+            _arrive(made, a_record("api_error", number * 1000, failed, sequence=number))
+        _arrive(made, a_request(3000, "same", sequence=3))
+        made.finish(T0_MS + 3000)
+        root = next(s for s in _spans(made) if s.parent_id is None)
+
+        assert [s.level for s in _spans(made) if s.type == "generation"] == [
+            "ERROR", "ERROR", "DEFAULT",
+        ]  # fmt: skip
+        assert (root.metadata["failed_requests"], root.metadata["requests"]) == (2, 1)
+
+
+def test_an_answer_that_does_not_say_what_it_is_for_is_the_turns_answer() -> None:
+    """A limit on attributes takes the last of them away, where query_source stands."""
+    unsaid = {"query_source": None}
+    with pipeline() as made:
+        _arrive(made, a_prompt(0), a_request(1000, more=unsaid), an_answer(1001, more=unsaid))
+        made.finish(T0_MS + 1001)
+
+        assert next(s.output for s in _spans(made) if s.parent_id is None) == "Done"
+
+
 def test_point_events_keep_their_order_inside_a_millisecond_and_at_the_edges() -> None:
     names = [f"event_{number}" for number in range(5)]
     early = [a_record(f"early_{n}", -100, prompt=None, sequence=n) for n in range(3)]
@@ -305,6 +376,38 @@ def test_a_clock_that_is_set_back_a_little_does_not_send_unfinished_work() -> No
         made.work(T0_MS + 19_990)
 
         assert "Bash" not in {s.name for s in _spans(made)}
+
+
+def test_a_turn_goes_on_while_a_person_thinks_about_a_tool_that_the_model_asked_for() -> None:
+    with pipeline() as made:
+        _asks(made, "tool_use")
+        rejected_ms = 3 * QUIET_MS
+        assert _root(made, rejected_ms) is None
+        _arrive(made, a_decision(rejected_ms, more=REJECT, span=IN_TURN))
+
+        assert _root(made, rejected_ms + QUIET_MS - 1) is None
+        assert _closed_by(made, rejected_ms + QUIET_MS) == "quiet"
+
+
+def test_a_turn_whose_last_request_asked_for_nothing_closes_when_it_was_quiet() -> None:
+    with pipeline() as made:
+        _asks(made, "end_turn")
+
+        assert _closed_by(made, 3 * QUIET_MS) == "quiet"
+
+
+def test_a_turn_whose_tool_never_came_closes_when_it_was_idle() -> None:
+    with pipeline() as made:
+        _asks(made, "tool_use")
+
+        assert _root(made, 1001 + IDLE_MS - 1) is None
+        assert _closed_by(made, 1001 + IDLE_MS) == "idle"
+
+
+def _asks(made: Pipeline, stop_reason: str) -> None:
+    _arrive(made, a_prompt(0, span=IN_TURN), a_request(1000, span=IN_TURN))
+    made.post(span_batch([a_model_span(stop_reason=stop_reason)], T0_MS + 1000))
+    _arrive(made, an_answer(1001, text="I will run it.", span=IN_TURN))
 
 
 def _spans(made: Pipeline) -> list[Seen]:

@@ -100,6 +100,24 @@ def test_start_up_of_a_resumed_session_belongs_to_the_next_prompt() -> None:
     assert "plugin_loaded" in {s.name for s in second}
 
 
+def test_start_up_of_a_resumed_session_may_have_more_events_than_the_one_before() -> None:
+    """Then some of its numbers are higher than that of the prompt before."""
+    start_up = [a_record(f"start_{n}", 5000 + n, prompt=None, sequence=n) for n in range(3)]
+    made = _at_once(
+        a_request(-100, "r0", prompt=None, sequence=0),
+        a_prompt(0, "first", prompt=None, sequence=1),
+        a_request(300, "r1", prompt=None, sequence=2),
+        *start_up,
+        a_request(5500, "r2", prompt=None, sequence=3),
+        a_prompt(6000, "second", prompt=None, sequence=4),
+    )
+
+    first, second = by_trace(made.of_prompts).values()
+    assert [s.metadata["request_id"] for s in first if s.type == "generation"] == ["r0", "r1"]
+    assert {s.name for s in second} >= {"start_0", "start_1", "start_2"}
+    assert [s.metadata["request_id"] for s in second if s.type == "generation"] == ["r2"]
+
+
 def test_start_up_without_a_prompt_shows_nothing_and_is_counted() -> None:
     made = _at_once(
         a_record("plugin_loaded", 0, prompt=None, sequence=0),

@@ -24,6 +24,7 @@ from tests.builders import (
 from tests.golden.fused.signals import SPAN_SETTLE_MS, Item, Spanned, span_batch
 from tests.pipeline import (
     IDLE_MS,
+    QUIET_MS,
     SETTLE_MS,
     Json,
     Logged,
@@ -144,6 +145,29 @@ def test_a_span_that_comes_too_late_is_counted_and_adds_nothing() -> None:
         assert made.outcomes()["late"] == 1
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_request_whose_span_was_shown_is_not_counted_again_when_its_record_comes(
+    is_closed: bool,
+) -> None:
+    """Nobody waits long for the record of an auxiliary request; it may come all the same."""
+    told = a_model_span(1200, 1300, id=WAIT, request_id="req_2", query_source_safe="auto_mode")
+    record = a_request(1300, "req_2", {"query_source": "auto_mode"}, span=IN_TURN)
+    with _pipeline() as made:
+        _arrive(made, [*PROMPTED, a_model_span(), told], at_ms=1300)
+        made.wait(T0_MS + 1300, T0_MS + 1300 + SPAN_SETTLE_MS + 2 * SETTLE_MS)
+        if is_closed:
+            made.wait(T0_MS + 20_000, T0_MS + 20_000 + 2 * QUIET_MS)
+        late_ms = 2 * SPAN_SETTLE_MS + (2 * QUIET_MS if is_closed else 0)
+        _arrive(made, [record], at_ms=late_ms)
+        made.finish(T0_MS + late_ms)
+
+        (root,) = _roots(made)
+        generations = [s for s in _seen(made) if s.type == "generation"]
+        assert len(generations) == root.metadata["requests"] == 2
+        assert root.metadata["tokens.input"] == sum(s.usage["input"] for s in generations)
+        assert made.outcomes()["late"] == 1
+
+
 @pytest.mark.parametrize("span_settle_s", [4, 15])
 def test_a_promised_span_is_waited_for_so_long_and_no_longer(span_settle_s: int) -> None:
     with _pipeline(span_settle_s=span_settle_s) as made:
@@ -185,6 +209,31 @@ def test_a_root_is_not_closed_before_the_record_of_its_last_request_has_come() -
         assert all(s.cost is not None for s in _seen(made) if s.type == "generation")
 
 
+@pytest.mark.parametrize("ended_ms", [995, 1000, 1005])
+def test_a_turn_is_not_over_while_a_tool_that_was_asked_for_waits_for_a_person(
+    ended_ms: int,
+) -> None:
+    """Nothing tells of the tool until it is decided; only why the request stopped does."""
+    asked = a_model_span(end_ms=ended_ms, stop_reason="tool_use")
+    later_ms = 10 * QUIET_MS
+    answered = [
+        a_request(later_ms + 900, "req_2", span=IN_TURN),
+        an_answer(later_ms + 901, "req_2", "Really done", span=IN_TURN),
+    ]
+    ended = a_model_span(later_ms, later_ms + 900, id=OUTSIDE, request_id="req_2")
+    with _pipeline() as made:
+        _arrive(made, [*PROMPTED, asked], at_ms=1100)
+        made.wait(T0_MS + 1100, T0_MS + later_ms)
+        early = _roots(made)
+        _arrive(made, [*TOOL_RECORDS, *answered, ended], at_ms=later_ms + 1000)
+        made.finish(T0_MS + later_ms + 1000)
+        (root,) = _roots(made)
+
+        assert early == []
+        assert (root.output, root.metadata["requests"]) == ("Really done", 2)
+        assert root.metadata["closed_by"] == "quiet"
+
+
 def test_a_classifier_that_only_spans_tell_of_stands_below_its_tool_without_cost() -> None:
     classifier = a_model_span(
         1200, 1300, id=HOOK, parent=WAIT, request_id="req_c", query_source_safe="auto_mode"
@@ -224,6 +273,24 @@ def test_a_tool_that_runs_for_long_keeps_its_wait_where_only_spans_tell_of_it() 
 
         assert seen.metadata["waited_ms"] == 400
         assert "late" not in made.outcomes()
+
+
+def test_spans_that_came_before_their_trace_was_known_are_part_of_it() -> None:
+    """The first export has a hook and a wait, whose tool runs on: they tell of no turn."""
+    wait, run, tool = tool_spans()
+    hook = a_span("hook", (HOOK, TURN), (10, 20), hook_name="UserPromptSubmit")
+    with _pipeline() as made:
+        _arrive(made, [hook, wait], at_ms=1500)
+        made.wait(T0_MS + 1500, T0_MS + 5_000)
+        _arrive(made, [a_model_span()], at_ms=5_000)
+        made.wait(T0_MS + 5_000, T0_MS + 60_000)
+        _arrive(made, [run, tool, a_turn()], at_ms=60_000)
+        made.finish(T0_MS + 60_000)
+        by_name = {s.name: s for s in _seen(made)}
+
+        assert by_name["Bash"].metadata["waited_ms"] == 400
+        assert by_name["hook"].parent_id == by_name["claude-code"].id
+        assert made.outcomes() == {"observed": 4, "folded": 2}
 
 
 def test_spans_alone_are_one_trace_with_usage_and_without_cost() -> None:
@@ -343,8 +410,8 @@ def test_spans_of_several_turns_in_one_outside_trace_meet_their_own_records(
         a_model_span(6100, 6200, id=RUN, parent=HOOK, request_id="req_3"),
         a_turn(5000, 6250, id=HOOK, parent=OUTSIDE, flags=REMOTE | 1),
     ]
-    second = [spans, logs] if spans_first else [logs, spans]
-    with _assembled([*PROMPTED, a_model_span(), _called()], *second) as made:
+    halves = [PROMPTED, [a_model_span(), _called()], logs, spans]
+    with _assembled(*(halves[n] for n in ((1, 0, 3, 2) if spans_first else range(4)))) as made:
         assert _kinds_by_trace(made) == [
             ["agent", "generation"],
             ["agent", "generation", "generation", "tool"],

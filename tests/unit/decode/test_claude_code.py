@@ -391,6 +391,31 @@ def test_an_attribute_of_the_resource_is_not_taken_for_the_clients_own_of_that_n
     assert happened.event.attributes == {"trigger": "manual"}
 
 
+def test_the_commit_that_a_command_made_is_told_beside_its_arguments() -> None:
+    """Up to 2.1.307 nothing else tells it."""
+    made = {"git_commit_id": "6f30a9e", "git_branch": "main"}
+    parameters = {"bash_command": "git", "full_command": "git commit", **made}
+    more = {"tool_input": {"command": "git commit"}, "tool_parameters": parameters}
+    event = an_event(a_result(0, more=more))
+
+    assert isinstance(event, ToolResult)
+    assert event.arguments == '{"command":"git commit"}'
+    assert event.attributes == made
+
+
+@pytest.mark.parametrize("name", [["a"], "", 7])
+def test_an_odd_name_is_read_alike_in_both_encodings(name: object) -> None:
+    """The body tells the name too, where the attribute has none."""
+    record = a_record("compaction", 0, {"event.name": name})
+
+    read = [decoded(record, encoding=encoding)[0] for encoding in Encoding]
+
+    assert read[0] == read[1]
+    assert isinstance(read[0], Record)
+    assert isinstance(read[0].event, PointEvent)
+    assert read[0].event.name == ("7" if name == 7 else "compaction")
+
+
 def test_nested_values_are_kept_as_json() -> None:
     """A record's own ones, and what identifies: ``user.groups`` may be several."""
     more: Json = {"news": [1, ["x"]], "user.groups": ["ops", "web"]}

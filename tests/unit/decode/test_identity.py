@@ -62,6 +62,20 @@ def test_no_value_that_names_the_person_is_sent_or_kept(
         assert told.encode() not in kept(tmp_path)
 
 
+@pytest.mark.parametrize("user", ["hash", "omit"])
+def test_a_person_told_in_a_list_is_one_too(tmp_path: Path, user: str) -> None:
+    made = Pipeline(tmp_path, user=user)
+    told = {"user.id": None, "user.email": [EMAIL], "enduser.id": ["ann-lee", [ACCOUNT]]}
+    made.post(batch([a_prompt(0, more=told), a_record("never_heard_of", 20, told)]))
+    made.finish(1_795_000_000_000)
+    sent = b"".join(span.span for span in made.spans())
+    made.close()
+
+    assert sent
+    for person in (EMAIL, EMAIL.lower(), ACCOUNT, "ann-lee"):
+        assert person.encode() not in sent
+
+
 def test_hash_tells_one_pseudonym_for_one_person(tmp_path: Path) -> None:
     alike = Identity(KEY, omits=False).pseudonym(EMAIL.upper())
     users = {span.attributes.get("langfuse.user.id") for span in spans(tmp_path, "hash")}

@@ -7,14 +7,13 @@ import msgspec
 from bridge.decode.claude_code.senders import KEPT_SHAPES, Shapes
 from bridge.decode.content import ContentPolicy
 from bridge.decode.layouts import (
-    FIRST_OF_EVENT,
     HEAD_BYTES,
     KEY_BYTES,
     MAX_PATTERNS,
     AttributeReader,
     Head,
-    Pattern,
 )
+from bridge.decode.patterns import FIRST_OF_EVENT, Pattern
 from bridge.decode.records import Decoder
 from bridge.decode.values import proto_pair
 from bridge.model.events import Record
@@ -95,18 +94,17 @@ def test_shapes_of_ever_new_names_are_not_remembered_without_end() -> None:
 def test_an_attribute_of_too_many_values_is_no_longer_taken_as_steady() -> None:
     reader = AttributeReader(proto_pair)
     place = a_place()
-    patterns: list[Pattern | None] = []
+    patterns: list[Pattern] = []
 
     for number in range(MAX_PATTERNS + 3):
         told = fields((FIRST_OF_EVENT, "a"), ("tool", "t"), ("number", f"n{number}"))
-        head, names, values, _, pattern = reader.read(place, told)
+        head, pattern, values = reader.read(place, told)
         patterns.append(pattern)
         assert head is place
-        own = dict(zip(names, values, strict=True))
+        own = dict(zip(pattern.names, values, strict=True))
         assert own == {FIRST_OF_EVENT: "a", "tool": "t", "number": f"n{number}"}
 
-    assert set(patterns[:-1]) == {None}
-    assert patterns[-1] is not None
+    assert {each.steady for each in patterns[:-1]} == {("a",)}
     assert patterns[-1].steady == ("a", "t")
     assert patterns[-1].order == (FIRST_OF_EVENT, "tool", "number")
 
@@ -117,8 +115,8 @@ def test_what_is_long_is_not_steady() -> None:
     for text in ("short", "x" * 1_000, "y" * 1_000, "z"):
         told = fields((FIRST_OF_EVENT, "a"), ("note", text))
         for _ in range(3):
-            _, names, values, _, pattern = reader.read(place, told)
-            assert dict(zip(names, values, strict=True)) == {FIRST_OF_EVENT: "a", "note": text}
+            _, pattern, values = reader.read(place, told)
+            own = dict(zip(pattern.names, values, strict=True))
+            assert own == {FIRST_OF_EVENT: "a", "note": text}
 
-    assert pattern is not None
     assert pattern.steady == ("a",)

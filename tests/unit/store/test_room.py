@@ -1,5 +1,6 @@
 """The bound on the disk: full is said, history makes room, and what is undelivered stays."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from hashlib import sha512
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from bridge.errors import IntakeUnavailableError
+from bridge.model.requests import ExportRequest
 from bridge.store.inbox import Inbox
 from bridge.store.ledger import Ledger
 from bridge.store.retention import PRUNE_ROWS
-from bridge.store.room import BoundedInbox, is_short, used_bytes
+from bridge.store.room import TROUBLE_S, BoundedInbox, is_short, used_bytes
 from tests.requests import an_export
 from tests.unit.store.samples import a_finished, a_step
 
@@ -23,6 +25,39 @@ def test_above_the_bound_requests_are_refused_until_there_is_room(tmp_path: Path
             bounded.append([an_export()])
         bounded.max_bytes *= 10
         bounded.append([an_export()])
+
+
+def test_a_commit_that_fails_is_trouble_until_one_succeeds_or_nobody_tries_any_more(
+    tmp_path: Path,
+) -> None:
+    now = [0.0]
+    disk = Disk()
+    bounded = BoundedInbox(disk, tmp_path, max_bytes=1_000_000, now_s=lambda: now[0])
+    assert bounded.trouble is None
+    disk.full = True
+    for _ in range(2):
+        with pytest.raises(IntakeUnavailableError):
+            bounded.append([an_export()])
+    assert bounded.trouble == "inbox: database or disk is full"
+    now[0] = TROUBLE_S
+    assert bounded.trouble is None
+    with pytest.raises(IntakeUnavailableError):
+        bounded.append([an_export()])
+    disk.full = False
+    bounded.append([an_export()])
+    assert bounded.trouble is None
+
+
+class Disk:
+    """An inbox whose disk can be full."""
+
+    full = False
+
+    def append(self, requests: Sequence[ExportRequest]) -> None:
+        """Take nothing while it is."""
+        if self.full:
+            raise IntakeUnavailableError("inbox: database or disk is full")
+        assert requests
 
 
 def test_the_size_is_that_of_both_files_with_their_logs_and_nothing_else(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 import io
 
+import pytest
 from rich.console import Console
 
-from bridge.terminal.sessions import COLUMNS, sessions_lines, sessions_table
+from bridge.terminal.sessions import COLUMNS, left_out, sessions_lines, sessions_table
 from tests.unit.terminal.samples import a_session
 
 OTHER = a_session(
@@ -23,7 +24,7 @@ OTHER = a_session(
 
 def drawn(width: int) -> str:
     console = Console(file=io.StringIO(), record=True, width=width)
-    console.print(sessions_table([a_session(), OTHER]))
+    console.print(sessions_table([a_session(), OTHER], width=width))
     return console.export_text()
 
 
@@ -71,5 +72,20 @@ def test_the_table_shows_ids_that_show_understands() -> None:
     assert second.split()[-12:-8] == ["1,200", "0→0", "tok", "2"]
 
 
-def test_a_narrow_terminal_folds_and_cuts_nothing() -> None:
-    assert sorted("".join(drawn(70).split())) == sorted("".join(drawn(200).split()))
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (200, list(COLUMNS)),
+        (120, [name for name in COLUMNS if name not in {"prs", "commits", "lines", "active"}]),
+        (80, ["start", "user", "session", "prompts", "cost", "tokens", "errors"]),
+        (60, ["start", "user", "session", "prompts", "cost"]),
+        (45, ["start", "session", "cost"]),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns_and_folds_none(width: int, columns: list[str]) -> None:
+    header, *rows = drawn(width).splitlines()
+
+    assert header.split() == columns
+    assert len(rows) == 2
+    table = sessions_table([a_session(), OTHER], width=width)
+    assert left_out(table) == [name for name in COLUMNS if name not in columns]
