@@ -204,7 +204,9 @@ class Correlator:
         self, conversation: Conversation, key: str, record: Record, order: Order
     ) -> LiveTurn:
         if not conversation.live <= {key} or conversation.strays:
-            key = meeting_turn(conversation, key, record.event, self._states.known_turn)
+            key = meeting_turn(
+                conversation, key, record.event, self._states.known_turn, self._changed_turns
+            )
         turn = self._changed_turns.get(key) or self._states.changing_turn(key, record, order)
         outcome = turns.fold(turn, record, order)
         if outcome is not None:

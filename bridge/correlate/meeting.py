@@ -28,8 +28,12 @@ def meeting_turn(
     named: str,
     event: AnyEvent,
     turn_of: Callable[[str], LiveTurn | None],
+    changed: dict[str, LiveTurn],
 ) -> str:
-    """The key of the turn that an event belongs to, which is nearly always the one it names."""
+    """The key of the turn that an event belongs to, which is nearly always the one it names.
+
+    Turns that it changes go into ``changed``.
+    """
     key, told = HALVES[type(event)](event)
     if key[0] not in "gt" or type(event) is ToolDecision:
         return named
@@ -44,7 +48,7 @@ def meeting_turn(
         if other is None or not (key in other.parts or key in other.left):
             continue
         if key[0] == "g" and told & COMPLETE and not _was_told_by_span(other, key):
-            return _claimed(conversation, key, named, own, other)
+            return _claimed(conversation, key, own, other, changed) or named
         return _remembered(conversation, key, other_key)
     return named
 
@@ -82,16 +86,21 @@ def _was_told_by_span(turn: LiveTurn, key: str) -> bool:
 
 
 def _claimed(
-    conversation: Conversation, key: str, named: str, own: LiveTurn | None, other: LiveTurn
-) -> str:
+    conversation: Conversation,
+    key: str,
+    own: LiveTurn | None,
+    other: LiveTurn,
+    changed: dict[str, LiveTurn],
+) -> str | None:
     """A request's record takes with it what came before it; another request stays where it is."""
     part = other.parts.get(key)
     if part is None or part.told & COMPLETE or own is None:
-        return named  # a gateway may give an id twice
+        return None  # a gateway may give an id twice
+    changed[own.key], changed[other.key] = own, other
     del other.parts[key]
     own.parts[key] = OpenPart(part.events, part.touched_ms, part.order, part.told)
     own.seen.update(event.key for event in part.events)
-    return _remembered(conversation, key, named)
+    return _remembered(conversation, key, own.key)
 
 
 def _remembered(conversation: Conversation, key: str, turn_key: str) -> str:
