@@ -301,7 +301,7 @@ class Builder:
         halves = joining.earliest(events)
         told: ToolDecision | ToolResult | None = halves.get(ToolResult) or halves.get(ToolDecision)
         if told and ToolSpan not in halves:
-            found = self._taken(spans.tool_span_key(self._turn, told.name, told.time_ms))
+            found = self._taken(spans.tool_span_key(self._turn, told))
             events = [*events, *found]
         span: ToolSpan | None = joining.earliest(events).get(ToolSpan)
         if span:  # the wait knows only its parent

@@ -19,7 +19,7 @@ from bridge.correlate.closing import Patience, has_passed
 from bridge.correlate.conversation import Conversation
 from bridge.correlate.homes import is_at_home
 from bridge.correlate.looks import Looks
-from bridge.correlate.meeting import meeting_turn
+from bridge.correlate.meeting import meeting_turn, met_by_id
 from bridge.correlate.notes import NOTES
 from bridge.correlate.saved import Archive, Bounds, Changes
 from bridge.correlate.state import LiveTurn, Order
@@ -204,7 +204,9 @@ class Correlator:
         self, conversation: Conversation, key: str, record: Record, order: Order
     ) -> LiveTurn:
         if not conversation.live <= {key} or conversation.strays:
-            key = meeting_turn(conversation, key, record.event, self._states.known_turn)
+            key = meeting_turn(
+                conversation, key, record.event, self._states.known_turn, self._changed_turns
+            )
         turn = self._changed_turns.get(key) or self._states.changing_turn(key, record, order)
         outcome = turns.fold(turn, record, order)
         if outcome is not None:
@@ -220,11 +222,10 @@ class Correlator:
 
     def _assign(self, conversation: Conversation, now_ms: int) -> None:
         conversation.assign_ms = None
-        for assigned in sessions.assign(
-            conversation,
-            self._patience,
-            logs_elsewhere=self._has_logs_elsewhere(conversation, now_ms),
-            now_ms=now_ms,
+        elsewhere = self._has_logs_elsewhere(conversation, now_ms)
+        met = met_by_id(conversation, self._states.known_turn) if conversation.waiting else []
+        for assigned in met + sessions.assign(
+            conversation, self._patience, logs_elsewhere=elsewhere, now_ms=now_ms
         ):
             if assigned.turn_key is None:
                 self._outcomes[assigned.outcome] += 1

@@ -9,10 +9,12 @@ goes where its record puts it, since logs alone must give the same tree.
 from collections.abc import Callable
 
 from bridge.correlate.conversation import Conversation
-from bridge.correlate.halves import COMPLETE, HALVES
+from bridge.correlate.halves import COMPLETE, HALVES, RECORD, SPAN
+from bridge.correlate.sessions import Assigned, learn_trace
 from bridge.correlate.state import LiveTurn, OpenPart
 from bridge.correlate.turns import digest
 from bridge.model.events import AnyEvent, ToolDecision
+from bridge.model.spans import ModelSpan, ToolSpan
 
 KEPT_STRAYS = 64
 """Requests and calls with halves of two prompts, remembered per conversation."""
@@ -26,8 +28,12 @@ def meeting_turn(
     named: str,
     event: AnyEvent,
     turn_of: Callable[[str], LiveTurn | None],
+    changed: dict[str, LiveTurn],
 ) -> str:
-    """The key of the turn that an event belongs to, which is nearly always the one it names."""
+    """The key of the turn that an event belongs to, which is nearly always the one it names.
+
+    Turns that it changes go into ``changed``.
+    """
     key, told = HALVES[type(event)](event)
     if key[0] not in "gt" or type(event) is ToolDecision:
         return named
@@ -42,9 +48,37 @@ def meeting_turn(
         if other is None or not (key in other.parts or key in other.left):
             continue
         if key[0] == "g" and told & COMPLETE and not _was_told_by_span(other, key):
-            return _claimed(conversation, key, named, own, other)
+            return _claimed(conversation, key, own, other, changed) or named
         return _remembered(conversation, key, other_key)
     return named
+
+
+def met_by_id(
+    conversation: Conversation, turn_of: Callable[[str], LiveTurn | None]
+) -> list[Assigned]:
+    """Take out the waiting spans whose request or call a live turn has without its span."""
+    met, waiting = [], []
+    live = [turn for key in sorted(conversation.live)[:MOST_TURNS] if (turn := turn_of(key))]
+    for record in conversation.waiting:
+        key = _turn_without(live, record.event)
+        if key is None:
+            waiting.append(record)
+            continue
+        learn_trace(conversation, record.event.otel_trace_id or "", key)
+        met.append(Assigned(key, record))
+    conversation.waiting = waiting
+    return met
+
+
+def _turn_without(live: list[LiveTurn], event: AnyEvent) -> str | None:
+    if type(event) is not ModelSpan and type(event) is not ToolSpan:
+        return None
+    key, _ = HALVES[type(event)](event)
+    for turn in live:
+        part = turn.parts.get(key)
+        if part is not None and part.told & RECORD and not part.told & SPAN:
+            return turn.key
+    return None
 
 
 def _was_told_by_span(turn: LiveTurn, key: str) -> bool:
@@ -52,16 +86,21 @@ def _was_told_by_span(turn: LiveTurn, key: str) -> bool:
 
 
 def _claimed(
-    conversation: Conversation, key: str, named: str, own: LiveTurn | None, other: LiveTurn
-) -> str:
+    conversation: Conversation,
+    key: str,
+    own: LiveTurn | None,
+    other: LiveTurn,
+    changed: dict[str, LiveTurn],
+) -> str | None:
     """A request's record takes with it what came before it; another request stays where it is."""
     part = other.parts.get(key)
     if part is None or part.told & COMPLETE or own is None:
-        return named  # a gateway may give an id twice
+        return None  # a gateway may give an id twice
+    changed[own.key], changed[other.key] = own, other
     del other.parts[key]
     own.parts[key] = OpenPart(part.events, part.touched_ms, part.order, part.told)
     own.seen.update(event.key for event in part.events)
-    return _remembered(conversation, key, named)
+    return _remembered(conversation, key, own.key)
 
 
 def _remembered(conversation: Conversation, key: str, turn_key: str) -> str:

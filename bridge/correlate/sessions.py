@@ -94,7 +94,7 @@ def _key_in_trace(
     """The turn that a record names, unless its trace is known to be another's."""
     conversation.logs_name_traces = True
     if key and trace_id:
-        _learn_trace(conversation, trace_id, key)
+        learn_trace(conversation, trace_id, key)
         known = conversation.traces[trace_id]
         if known in {key, OF_SEVERAL}:
             return key
@@ -111,7 +111,8 @@ def _is_of_spans_alone(key: str) -> bool:
     return "\0#" in key
 
 
-def _learn_trace(conversation: Conversation, trace_id: str, key: str) -> None:
+def learn_trace(conversation: Conversation, trace_id: str, key: str) -> None:
+    """Remember whose a trace is, unless that is known."""
     conversation.traces.setdefault(trace_id, key)
     while len(conversation.traces) > KEPT_TRACES:
         del conversation.traces[next(iter(conversation.traces))]
@@ -260,7 +261,7 @@ def _turn_of(
             conversation, patience, record, logs_elsewhere=logs_elsewhere, now_ms=now_ms
         )
         if key and event.otel_trace_id:
-            _learn_trace(conversation, event.otel_trace_id, key)
+            learn_trace(conversation, event.otel_trace_id, key)
             _note_outside_trace(conversation, event)
         return key
     if not _passed(patience.settle_ms, record, now_ms):

@@ -38,14 +38,15 @@ def model_span_key(turn: LiveTurn, request: ModelRequest | ModelFailure) -> str 
     return _nearest(found)
 
 
-def tool_span_key(turn: LiveTurn, name: str, ended_ms: int) -> str | None:
-    """The part that holds the spans of a tool call without common id."""
+def tool_span_key(turn: LiveTurn, told: ToolDecision | ToolResult) -> str | None:
+    """The part that holds the spans of a tool call without common id; of its title if any is."""
     found = [
-        (abs(span.time_ms - ended_ms), key)
+        (span.title != told.title, abs(span.time_ms - told.time_ms), key)
         for key, span in _waiting(turn, "u:")
-        if isinstance(span, ToolSpan) and name == span.name
+        if isinstance(span, ToolSpan) and told.name in {span.name, span.recorded_as}
     ]
-    return _nearest(found)
+    alike = any(not is_other for is_other, _, _ in found)
+    return _nearest([(apart_ms, key) for is_other, apart_ms, key in found if is_other != alike])
 
 
 def tells_alone(turn: LiveTurn, part: OpenPart) -> bool:

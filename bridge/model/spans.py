@@ -69,6 +69,7 @@ class ToolSpan(SpanEvent, frozen=True, kw_only=True, tag="tool_span"):
         output: What it returned, when the client tells contents.
         arguments: JSON text of what is told of its arguments.
         spawns: As in ``ToolDecision``.
+        recorded_as: What log records name it, where that is not the same.
     """
 
     call_id: str | None
@@ -77,6 +78,7 @@ class ToolSpan(SpanEvent, frozen=True, kw_only=True, tag="tool_span"):
     output: str | None = None
     arguments: str | None = None
     spawns: str | None = None
+    recorded_as: str | None = None
 
 
 class ToolWait(SpanEvent, frozen=True, kw_only=True, tag="tool_wait"):

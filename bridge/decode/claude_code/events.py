@@ -13,13 +13,7 @@ such calls. So fields that few records have are put into ``rare`` and added afte
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from bridge.decode.attributes import (
-    boolean,
-    identifier,
-    picousd,
-    picousd_from_micros,
-    text,
-)
+from bridge.decode.attributes import boolean, identifier, picousd, picousd_from_micros, text
 from bridge.decode.claude_code.calls import arguments_and_title, committed, content, spawned
 from bridge.decode.claude_code.names import (
     ANSWER_FIELDS,

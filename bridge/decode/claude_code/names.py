@@ -15,6 +15,9 @@ PLACEHOLDERS = ("<REDACTED>",)
 SYNTHETIC_PROMPT = "<task-notification>"
 """How the prompt begins that a finished background agent puts in."""
 
+MCP_TOOL = "mcp_tool"
+"""What records call any tool of an MCP server."""
+
 ASKING_COMMANDS = frozenset(
     {"compact", "init", "review", "security-review", "pr-comments", "insights"}
 )

@@ -27,7 +27,13 @@ from bridge.decode.attributes import (
 )
 from bridge.decode.claude_code.calls import content, tool_title
 from bridge.decode.claude_code.events import agent_type, purpose
-from bridge.decode.claude_code.names import ENVELOPE, PREFIX, SPAWNING_TOOLS, USAGE_KEYS
+from bridge.decode.claude_code.names import (
+    ENVELOPE,
+    MCP_TOOL,
+    PREFIX,
+    SPAWNING_TOOLS,
+    USAGE_KEYS,
+)
 from bridge.decode.claude_code.senders import session_and_conversation
 from bridge.decode.moments import NS_PER_MS, moment_ms
 from bridge.decode.otlp_spans import PARENT_IS_REMOTE, STATUS_ERROR, RawSpan
@@ -227,6 +233,7 @@ def _tool(span: _Span) -> ToolSpan:
         output=_output(told) or _below_heading(span.attributes.get("new_context")),
         arguments=_arguments(span.attributes),
         spawns=kind if name in SPAWNING_TOOLS else None,
+        recorded_as=MCP_TOOL if name.startswith("mcp__") else None,
         attributes=shown_without(span.attributes, span.hidden | TOOL_FIELDS)
         | shown_without(told, OUTPUT_INPUTS.union(OUTPUT_FIELDS)),
     )

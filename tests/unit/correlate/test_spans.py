@@ -445,6 +445,27 @@ def test_work_that_ends_during_the_next_prompt_is_told_once_and_with_its_own(
         assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
 
 
+@pytest.mark.parametrize("told", [{"mcp_server_name": "lab", "mcp_tool_name": "fail"}, None])
+def test_a_tool_of_a_server_meets_its_span_though_its_record_calls_it_otherwise(
+    told: Json | None,
+) -> None:
+    """Claude Code up to 2.1.169, with its tool details and without."""
+    records: list[Item] = [
+        a_result(1100 + n, "mcp_tool", call, {"tool_parameters": told and told | more})
+        for n, call, more in ((0, "toolu_1", {"mcp_tool_name": "echo"}), (8, "toolu_2", {}))
+    ]
+    spans: list[Item] = [
+        a_span("tool", (TOOL, TURN), (1050, 1099), tool_name="mcp__lab__echo"),
+        a_span("tool", (RUN, TURN), (1050, 1109), tool_name="mcp__lab__fail"),
+        a_turn(),
+    ]
+    with _assembled([*PROMPTED, *records], [a_model_span(), *spans]) as made:
+        tools = {s.metadata["tool_use_id"]: s.name for s in _seen(made) if s.type == "tool"}
+
+        assert tools == {"toolu_1": "lab/echo", "toolu_2": "lab/fail"}
+        assert made.outcomes().get("late") is None
+
+
 @pytest.mark.parametrize("rejected_too", [False, True])
 def test_a_tool_that_only_its_spans_tell_was_denied_is_shown(rejected_too: bool) -> None:
     """Of a rule's denial no record tells up to 2.1.169, and one that does may be this very one."""
@@ -455,7 +476,9 @@ def test_a_tool_that_only_its_spans_tell_was_denied_is_shown(rejected_too: bool)
         a_turn(),
     ]
     told = {"decision": "reject", "source": "user_reject"}
-    records = [a_decision(9000, "Write", "toolu_9", told, span=IN_TURN)] if rejected_too else []
+    records: list[Item] = (
+        [a_decision(9000, "Write", "toolu_9", told, span=IN_TURN)] if rejected_too else []
+    )
     with _assembled([*PROMPTED, *records], spans) as made:
         tools = [(s.name, s.level) for s in _seen(made) if s.type == "tool"]
 
@@ -475,6 +498,25 @@ def test_a_request_is_told_once_where_its_span_and_its_record_name_two_prompts(
     spans: list[Item] = [a_model_span(4900, 5050, id=WAIT, request_id="req_2")]
     second = [spans, logs] if spans_first else [logs, spans]
     with _assembled([*PROMPTED, a_model_span(), a_turn()], *second) as made:
+        assert _kinds_by_trace(made) == [["agent", "generation"], ["agent", "generation"]]
+        assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
+        assert made.outcomes().get("late") is None
+
+
+@pytest.mark.parametrize("spans_first", [False, True])
+def test_a_request_that_names_a_prompt_of_another_session_is_told_once(spans_first: bool) -> None:
+    """After /clear Claude Code 2.1.126 asks for a title under the id of the prompt before it."""
+    logs: list[Item] = [
+        a_request(900, "req_9", {"query_source": "generate_session_title"}, prompt="p0"),
+        a_prompt(950),
+        a_request(1000),
+    ]
+    spans: list[Item] = [
+        a_model_span(850, 900, id=WAIT, parent=None, trace=OTHER_TRACE, request_id="req_9"),
+        a_model_span(),
+        a_turn(950, 1100),
+    ]
+    with _assembled(*([spans, logs] if spans_first else [logs, spans])) as made:
         assert _kinds_by_trace(made) == [["agent", "generation"], ["agent", "generation"]]
         assert all("attempts" in s.metadata for s in _seen(made) if s.type == "generation")
         assert made.outcomes().get("late") is None
