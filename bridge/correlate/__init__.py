@@ -2,8 +2,8 @@
 
 ::
 
-    records ──► Correlator.fold ──► Conversation   which turn a record belongs to
-                                        │
+    records ──► Correlator.fold ──► Conversation   which turn a record belongs to: sessions,
+                                        │           homes of agents, meeting of halves
                                     LiveTurn        its open parts, its sums so far
                                         │
     now_ms ───► Correlator.due  ──► settling        parts that wait for nothing more leave
