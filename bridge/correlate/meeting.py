@@ -35,7 +35,9 @@ def meeting_turn(
     Turns that it changes go into ``changed``.
     """
     key, told = HALVES[type(event)](event)
-    if key[0] not in "gt" or type(event) is ToolDecision:
+    # But for its span, all that tells of a request names the same prompt.
+    meets = key[0] == "t" or (key[0] == "g" and conversation.traced)
+    if not meets or type(event) is ToolDecision:
         return named
     stray = conversation.strays.get(key)
     if stray is not None:
