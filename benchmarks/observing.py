@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from benchmarks.pipeline import Pipeline, steps
+from bridge.decode.values import proto_attributes
 from bridge.langfuse.wire import encode_span
 from bridge.model.observations import PICO_PER_USD, Observation, ObservationKind
 
@@ -138,14 +138,7 @@ def _shared(told: Observation) -> dict[str, Any]:
 
 def _attributes(told: Observation) -> dict[str, Any]:
     """All attributes of the span that the bridge makes of an observation."""
-    return {pair.key: _plain(pair.value) for pair in Span.FromString(encode_span(told)).attributes}
-
-
-def _plain(value: AnyValue) -> Any:  # noqa: ANN401 - whatever it holds
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return [_plain(item) for item in value.array_value.values]
-    return getattr(value, str(kind))
+    return proto_attributes(Span.FromString(encode_span(told)).attributes)
 
 
 def main(client: str, url: str, path: Path) -> None:

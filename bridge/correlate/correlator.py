@@ -223,7 +223,7 @@ class Correlator:
     def _assign(self, conversation: Conversation, now_ms: int) -> None:
         conversation.assign_ms = None
         elsewhere = self._has_logs_elsewhere(conversation, now_ms)
-        met = met_by_id(conversation, self._states.known_turn) if conversation.waiting else []
+        met = met_by_id(conversation, self._states.known_turn)
         for assigned in met + sessions.assign(
             conversation, self._patience, logs_elsewhere=elsewhere, now_ms=now_ms
         ):

@@ -7,6 +7,7 @@ goes where its record puts it, since logs alone must give the same tree.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from bridge.correlate.conversation import Conversation
 from bridge.correlate.halves import COMPLETE, HALVES, RECORD, SPAN
@@ -15,6 +16,9 @@ from bridge.correlate.state import LiveTurn, OpenPart
 from bridge.correlate.turns import digest
 from bridge.model.events import AnyEvent, ToolDecision
 from bridge.model.spans import ModelSpan, ToolSpan
+
+_SPANS: Final = frozenset({ModelSpan, ToolSpan})
+"""Those that may name a request or a call by the id that its record names."""
 
 KEPT_STRAYS = 64
 """Requests and calls with halves of two prompts, remembered per conversation."""
@@ -59,6 +63,8 @@ def met_by_id(
     conversation: Conversation, turn_of: Callable[[str], LiveTurn | None]
 ) -> list[Assigned]:
     """Take out the waiting spans whose request or call a live turn has without its span."""
+    if not any(type(record.event) in _SPANS for record in conversation.waiting):
+        return []  # and no turn is read back for nothing
     met, waiting = [], []
     live = [turn for key in sorted(conversation.live)[:MOST_TURNS] if (turn := turn_of(key))]
     for record in conversation.waiting:
@@ -66,14 +72,14 @@ def met_by_id(
         if key is None:
             waiting.append(record)
             continue
-        learn_trace(conversation, record.event.otel_trace_id or "", key)
+        learn_trace(conversation, record.event.otel_trace_id, key)
         met.append(Assigned(key, record))
     conversation.waiting = waiting
     return met
 
 
 def _turn_without(live: list[LiveTurn], event: AnyEvent) -> str | None:
-    if type(event) is not ModelSpan and type(event) is not ToolSpan:
+    if type(event) not in _SPANS:
         return None
     key, _ = HALVES[type(event)](event)
     for turn in live:

@@ -111,8 +111,10 @@ def _is_of_spans_alone(key: str) -> bool:
     return "\0#" in key
 
 
-def learn_trace(conversation: Conversation, trace_id: str, key: str) -> None:
-    """Remember whose a trace is, unless that is known."""
+def learn_trace(conversation: Conversation, trace_id: str | None, key: str) -> None:
+    """Remember whose a trace is, unless that is known, or there is none."""
+    if not trace_id:
+        return
     conversation.traces.setdefault(trace_id, key)
     while len(conversation.traces) > KEPT_TRACES:
         del conversation.traces[next(iter(conversation.traces))]

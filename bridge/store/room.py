@@ -97,8 +97,10 @@ class BoundedInbox:
         """Why requests are refused now, for a person; None while they are taken."""
         if self.is_full:
             return self.reason
-        lasts = self._failed is not None and self._now_s() < self._failed[0] + TROUBLE_S
-        return self._failed[1] if self._failed and lasts else None
+        if self._failed is None:
+            return None
+        failed_s, reason = self._failed
+        return reason if self._now_s() < failed_s + TROUBLE_S else None
 
     @property
     def reason(self) -> str:

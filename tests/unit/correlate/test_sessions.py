@@ -1,5 +1,9 @@
 """Which turn a record belongs to, and what becomes of those that belong to none."""
 
+import pytest
+
+from bridge.correlate.conversation import Conversation
+from bridge.correlate.sessions import learn_trace
 from tests.builders import (
     SESSION,
     a_prompt,
@@ -198,3 +202,12 @@ def _turns(made: Assembly) -> list[tuple[str | None, str | None, int]]:
         for spans_root in spans
         if spans_root.parent_id is None
     ]
+
+
+@pytest.mark.parametrize("trace_id", [None, ""])
+def test_what_names_no_trace_teaches_none(trace_id: str | None) -> None:
+    """Else all spans without a trace would belong to one turn."""
+    conversation = Conversation(key="s")
+    learn_trace(conversation, trace_id, "s\0p")
+
+    assert conversation.traces == {}
